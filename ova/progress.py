@@ -1,0 +1,31 @@
+"""How long work tells of itself without printing: the library reports, the command line shows."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """What the library calls while it works; `ova.cli` draws bars from it."""
+
+    def start(self, task: str, total: int) -> None:
+        """Begin a task of `total` steps; an unfinished task of the same name starts again."""
+
+    def advance(self, task: str, done: int, note: str = "") -> None:
+        """Say that `done` steps of the task are finished, with a short note on how it goes."""
+
+    def say(self, text: str) -> None:
+        """Tell the user one line that is worth keeping."""
+
+
+class Silent:
+    """A `Progress` that shows nothing."""
+
+    def start(self, task: str, total: int) -> None:
+        """Do nothing."""
+
+    def advance(self, task: str, done: int, note: str = "") -> None:
+        """Do nothing."""
+
+    def say(self, text: str) -> None:
+        """Do nothing."""

@@ -1,0 +1,237 @@
+"""The only module that writes artefacts: whole or not at all, and never executable.
+
+A file is written under a temporary name in its own folder, synced, renamed, and the folder is synced, so
+that a crash at any moment leaves either the old file or the new one. Contents are safetensors, strict JSON
+(no NaN, no infinity), CSV or ONNX bytes.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ova.digests import digest_arrays, digest_json
+from ova.errors import ArtefactError, EnvironmentFault
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Arrays = dict[str, np.ndarray]
+
+MAX_JSON_BYTES = 256 * 1024 * 1024
+_BLOCK = 1024 * 1024
+_SEALED = "ova"
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically and durably.
+
+    Raises:
+        EnvironmentFault: The disk is full, read-only, or refuses for another reason.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise EnvironmentFault(_cannot_write(path, error)) from error
+
+
+class Building:
+    """A folder under construction; nothing of it is visible until `commit`."""
+
+    def __init__(self, parent: Path) -> None:
+        self.parent = parent
+        self.path = parent / f".building.{os.getpid()}-{secrets.token_hex(4)}.tmp"
+
+    def allocate(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """Make a uint8 array on disk, all zero, and return it as a writable memory map.
+
+        Its space is taken at once: a disk that fills up under a map kills the process instead of raising.
+        """
+        import numpy as np
+
+        size = math.prod(shape)
+        with (self.path / name).open("xb") as file:
+            for start in range(0, size, _BLOCK):
+                file.write(bytes(min(_BLOCK, size - start)))
+        return np.memmap(self.path / name, np.uint8, "r+", shape=shape)
+
+    def commit(self, name: str) -> Path:
+        """Sync everything and give the folder its name.
+
+        An existing folder of that name wins: names are digests of the content, so it holds the same.
+        """
+        final = self.parent / name
+        for file in self.path.iterdir():
+            _sync_file(file)
+        _sync_folder(self.path)
+        try:
+            self.path.rename(final)
+        except OSError:
+            if not final.is_dir():
+                raise
+        _sync_folder(self.parent)
+        return final
+
+
+@contextmanager
+def building_folder(parent: Path) -> Iterator[Building]:
+    """Fill a folder out of sight and commit it whole; what was not committed is removed.
+
+    Raises:
+        EnvironmentFault: The disk is full, read-only, or refuses for another reason.
+    """
+    building = Building(parent)
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        building.path.mkdir()
+        yield building
+    except OSError as error:
+        raise EnvironmentFault(_cannot_write(parent, error)) from error
+    finally:
+        shutil.rmtree(building.path, ignore_errors=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write strict JSON (UTF-8, two-space indent). NaN and infinity raise ValueError: they are bugs."""
+    write_bytes(path, (json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read strict JSON.
+
+    Raises:
+        ArtefactError: Missing, too large, not JSON, or holding NaN or infinity.
+    """
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise ArtefactError(f"{path} is larger than {MAX_JSON_BYTES} bytes; it is not a file of ova")
+        return json.loads(path.read_bytes(), parse_constant=_refuse_constant)
+    except FileNotFoundError as error:
+        raise ArtefactError(f"{path} is missing") from error
+    except (ValueError, RecursionError) as error:
+        raise ArtefactError(f"{path} is damaged: {error}") from error
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV table with a header. None becomes an empty cell, floats keep every digit."""
+    write_bytes(path, csv_bytes(header, rows))
+
+
+def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
+    """Render a CSV table (UTF-8, commas, line feeds)."""
+    lines = _Lines()
+    writer = csv.writer(
+        lines, lineterminator="\r\n"
+    )  # what ends a line is quoted in a cell: both, for any reader
+    writer.writerow(header)
+    writer.writerows(rows)
+    return "".join(line.removesuffix("\r\n") + "\n" for line in lines).encode()
+
+
+def neutralise(cell: str) -> str:
+    """Keep a spreadsheet from running a text cell as a formula (for tables meant for people)."""
+    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Read a CSV table written by `write_csv`, every cell as text.
+
+    Raises:
+        ArtefactError: Missing, not UTF-8, or a ragged row.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, strict=True))
+    except FileNotFoundError as error:
+        raise ArtefactError(f"{path} is missing") from error
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ArtefactError(f"{path} is damaged: {error}") from error
+    if any(None in row or None in row.values() for row in rows):
+        raise ArtefactError(f"{path} is damaged: a row has too few or too many cells")
+    return rows
+
+
+def write_tensors(
+    path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
+) -> str:
+    """Write named arrays as safetensors and return the digest of their content (`digest_arrays`).
+
+    The same content gives the same bytes: all metadata goes under one key, because the format keeps no order
+    among several.
+    """
+    import numpy as np
+    from safetensors.numpy import save
+
+    ordered = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    values = {**(metadata or {}), "digest": digest_arrays(ordered)}
+    sealed = json.dumps({"values": values, "seal": digest_json(values)}, sort_keys=True)
+    write_bytes(path, save(ordered, metadata={_SEALED: sealed}))
+    return values["digest"]
+
+
+def read_tensors(path: Path) -> tuple[Arrays, dict[str, str]]:
+    """Read named arrays and metadata written by `write_tensors`, and check both.
+
+    Raises:
+        ArtefactError: Missing, not safetensors, not written by `ova`, or damaged in any byte.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            sealed = json.loads((file.metadata() or {})[_SEALED])
+            values, seal = sealed["values"], sealed["seal"]
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise ArtefactError(f"{path} is missing") from error
+    except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
+        raise ArtefactError(f"{path} is damaged, or not written by ova: {error}") from error
+    if seal != digest_json(values) or values.get("digest") != digest_arrays(arrays):
+        raise ArtefactError(f"{path} is damaged: its content no longer matches its digest")
+    return arrays, values
+
+
+class _Lines(list[str]):
+    def write(self, line: str) -> None:
+        self.append(line)
+
+
+def _cannot_write(path: Path, error: OSError) -> str:
+    return f"cannot write {path}: {error.strerror or error}; free space or choose another disk"
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    if os.name == "nt":  # Windows cannot open a folder; its rename is durable through the journal
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,108 @@
+"""Where everything lies: the one module that builds a path in a workspace."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ova.errors import RecipeError
+
+_SLUG = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder of one user's project: `data/ heads/ ensembles/` by people, `runs/` by `ova`."""
+
+    root: Path
+
+    @property
+    def dataset_recipe(self) -> Path:
+        """`data/dataset.toml`."""
+        return self.root / "data" / "dataset.toml"
+
+    @property
+    def location(self) -> Path:
+        """Where this machine keeps the images, if not where dataset.toml says."""
+        return self.root / "runs" / "location.json"
+
+    @property
+    def image_facts(self) -> Path:
+        """What intake found in every image file."""
+        return self.root / "runs" / "images.csv"
+
+    @property
+    def intake_problems(self) -> Path:
+        """Images that intake refused, with the reasons."""
+        return self.root / "runs" / "intake.csv"
+
+    @property
+    def split_table(self) -> Path:
+        """Which image belongs to which part."""
+        return self.root / "runs" / "split.csv"
+
+    @property
+    def split_origin(self) -> Path:
+        """What the split was made from."""
+        return self.root / "runs" / "split.json"
+
+    @property
+    def stores(self) -> Path:
+        """Decoded pixels, a folder per digest."""
+        return self.root / "runs" / "store"
+
+    def head_recipe(self, name: str) -> Path:
+        """`heads/NAME.toml`."""
+        return self.root / "heads" / f"{slug(name)}.toml"
+
+    def ensemble_recipe(self, name: str) -> Path:
+        """`ensembles/NAME.toml`."""
+        return self.root / "ensembles" / f"{slug(name)}.toml"
+
+    def head_names(self) -> list[str]:
+        """Names of the head recipes, sorted."""
+        return sorted(path.stem for path in (self.root / "heads").glob("*.toml"))
+
+    def ensemble_names(self) -> list[str]:
+        """Names of the ensemble recipes, sorted."""
+        return sorted(path.stem for path in (self.root / "ensembles").glob("*.toml"))
+
+    def head_runs(self, name: str) -> Path:
+        """The folder of all runs of a head."""
+        return self.root / "runs" / "heads" / slug(name)
+
+    def current_run(self, name: str) -> Path:
+        """The file that says which run of a head is in use."""
+        return self.head_runs(name) / "current.json"
+
+    def ensemble_output(self, name: str) -> Path:
+        """The folder of an exported ensemble and its analysis."""
+        return self.root / "runs" / "ensembles" / slug(name)
+
+
+def slug(name: str) -> str:
+    """Return `name` if it may become a file name.
+
+    Raises:
+        RecipeError: It is not lower-case letters, digits, `-` and `_`.
+    """
+    if not _SLUG.fullmatch(name):
+        raise RecipeError(
+            f"{name!r} is not a name for a head or ensemble; use lower-case letters, digits, - and _"
+        )
+    return name
+
+
+def find_workspace(folder: Path) -> Workspace:
+    """Open the workspace in `folder`.
+
+    Raises:
+        RecipeError: There is none; the message says how to make one.
+    """
+    workspace = Workspace(folder)
+    if not workspace.dataset_recipe.is_file():
+        raise RecipeError(
+            f"no workspace in {folder.resolve()}: data/dataset.toml is missing; make one with: ova init"
+        )
+    return workspace
