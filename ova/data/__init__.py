@@ -1,0 +1,1 @@
+"""From labels and images to batches: everything before a head."""

@@ -1,0 +1,77 @@
+"""How many images of each label are where: the table of `ova data check`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from ova.data.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class PartCounts:
+    """Per label and part: positives, negatives, unknown; and what holds for all images."""
+
+    images: int
+    parts: dict[str, int]
+    """Part -> images."""
+    labels: dict[str, dict[str, tuple[int, int, int]]]
+    """Label -> part -> (positives, negatives, unknown)."""
+    identical: int
+    """Images whose pixels are those of another one; they are kept in one part."""
+    sizes: dict[str, int]
+    """"HEIGHTxWIDTH" -> images, the most frequent first."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as one JSON object."""
+        labels = {
+            label: {
+                part: dict(zip(("positives", "negatives", "unknown"), counts, strict=True))
+                for part, counts in parts.items()
+            }
+            for label, parts in self.labels.items()
+        }
+        return {
+            "images": self.images,
+            "parts": self.parts,
+            "labels": labels,
+            "identical": self.identical,
+            "sizes": self.sizes,
+        }
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return a table for people: a label per row, positives of all known labels per part."""
+        header = ("label", *(f"{part} ({count})" for part, count in self.parts.items()), "unknown")
+        rows = [
+            (
+                label,
+                *(f"{positives} of {positives + negatives}" for positives, negatives, _ in parts.values()),
+                str(sum(unknown for _, _, unknown in parts.values())),
+            )
+            for label, parts in self.labels.items()
+        ]
+        return [header, *rows]
+
+
+def count_parts(dataset: Dataset) -> PartCounts:
+    """Count labels per part of the split."""
+    table, part_of = dataset.table, dataset.split.part_of
+    parts = Counter(part_of[image] for image in table.images)
+    names = sorted(parts, key=lambda part: (part == "test", part == "validation", part))
+    labels = {}
+    for column, label in enumerate(table.labels):
+        counted = Counter(
+            (part_of[image], int(value))
+            for image, value in zip(table.images, table.values[:, column], strict=True)
+        )
+        labels[label] = {part: (counted[part, 1], counted[part, 0], counted[part, -1]) for part in names}
+    pixels = Counter(fact.pixels_sha256 for fact in dataset.facts.values())
+    sizes = Counter(f"{fact.height}x{fact.width}" for fact in dataset.facts.values())
+    return PartCounts(
+        images=len(table.images),
+        parts={part: parts[part] for part in names},
+        labels=labels,
+        identical=sum(count for count in pixels.values() if count > 1),
+        sizes=dict(sizes.most_common()),
+    )

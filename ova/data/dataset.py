@@ -1,0 +1,86 @@
+"""A workspace's data as one value: labels, sound images, the split, and pixels at the sizes heads read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ova.data.intake import ImageFacts, UnreadableImages, read_facts, write_facts
+from ova.data.labels import LabelTable
+from ova.data.location import image_root
+from ova.data.read_labels import read_label_table
+from ova.data.recipe import DatasetRecipe
+from ova.data.splits import Split, stored_split
+from ova.data.store import PixelStore, StoreSpec, prepare_stores
+from ova.errors import DataError
+from ova.progress import Progress
+from ova.recipes import load_recipe
+from ova.storage import write_csv, write_json
+from ova.workspace import Workspace
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Everything that heads need to know about the data."""
+
+    recipe: DatasetRecipe
+    root: Path
+    table: LabelTable
+    facts: Mapping[str, ImageFacts]
+    split: Split
+    stores: Mapping[StoreSpec, PixelStore]
+
+
+def open_dataset(
+    workspace: Workspace, specs: Sequence[StoreSpec] = (), progress: Progress | None = None
+) -> Dataset:
+    """Read the labels, look at images that are new, split, and build the pixel stores that are missing.
+
+    Args:
+        workspace: Where `data/dataset.toml` lies.
+        specs: The forms in which heads read images.
+        progress: Told after every image.
+
+    Raises:
+        RecipeError: dataset.toml is wrong.
+        DataError: Labels or images are refused; unreadable images are listed in `runs/intake.csv`.
+        EnvironmentFault: The disk is full or read-only.
+    """
+    recipe = load_recipe(workspace.dataset_recipe, DatasetRecipe)
+    root = image_root(workspace, recipe)
+    table = read_label_table(recipe, root)
+    known = read_facts(workspace.image_facts)
+    try:
+        facts, stores = prepare_stores(
+            root,
+            table.images,
+            specs,
+            workspace.stores,
+            known=known,
+            white_level=recipe.white_level,
+            progress=progress,
+        )
+    except UnreadableImages as error:
+        write_csv(workspace.intake_problems, ("image", "problem"), error.problems)
+        raise DataError(f"{error}; all are listed in {workspace.intake_problems}") from error
+    by_image = {fact.image: fact for fact in facts}
+    if by_image != known:
+        write_facts(workspace.image_facts, facts)
+    pixels = {image: fact.pixels_sha256 for image, fact in by_image.items()}
+    split = stored_split(workspace, table, pixels, recipe.split)
+    return Dataset(recipe, root, table, by_image, split, stores)
+
+
+def locate(workspace: Workspace, root: Path) -> LabelTable:
+    """Remember where this machine keeps labels and images, after a look at the label table there.
+
+    Raises:
+        DataError: The folder does not exist or its label table is refused.
+    """
+    recipe = load_recipe(workspace.dataset_recipe, DatasetRecipe)
+    if not root.is_dir():
+        raise DataError(f"the data folder {root} does not exist")
+    table = read_label_table(recipe, root)
+    write_json(workspace.location, {"root": str(root.resolve())})
+    return table

@@ -1,0 +1,209 @@
+"""The one image decoder: training, export check, prediction and serving all see these pixels.
+
+Policy, the same everywhere:
+
+- JPEG and PNG, known by their first bytes, not by the file name; one frame; at most 64 MiB, 50 megapixels
+  and 65,535 pixels a side, checked from the header before anything is decoded.
+- A file that does not decode to its end is refused, never filled up.
+- EXIF orientation is applied. Colour profiles and gamma chunks are ignored.
+- Transparent pixels are laid over black. Palette, 1-bit and CMYK images become RGB or grey.
+- 16-bit grey is divided by its white level and rounded half up; a value above the white level is refused,
+  never clipped. 16-bit colour and 16-bit grey with alpha are refused, because Pillow would drop the lower
+  8 bits without a word.
+- Grey from colour is the ITU-R 601 luma; colour from grey repeats it.
+"""
+
+from __future__ import annotations
+
+import stat
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+
+from ova.errors import DataError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+MAX_BYTES = 64 * 1024 * 1024
+MAX_PIXELS = 50_000_000
+MAX_SIDE = 65_535
+DEFAULT_WHITE_LEVEL = 65_535
+
+_ORIENTATION_TAG = 0x0112
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_DEPTH_AND_COLOUR = slice(24, 26)
+# Bit depth 16 with colour type RGB, grey + alpha, RGBA.
+_PNG_DEEP = (b"\x10\x02", b"\x10\x04", b"\x10\x06")
+
+
+def decode_image(source: Path | bytes, *, channels: int, white_level: int | None = None) -> NDArray[np.uint8]:
+    """Decode one image to 8 bits.
+
+    Args:
+        source: A JPEG or PNG file, or its bytes.
+        channels: 1 for grey, 3 for RGB.
+        white_level: Value of 16-bit grey images that becomes 255; 65535 when None. No effect on 8-bit images.
+
+    Returns:
+        (height, width, channels), uint8, C-contiguous, upright.
+
+    Raises:
+        DataError: The file is missing, too large, not a sound JPEG or PNG, or of a kind that is refused.
+    """
+    if channels not in (1, 3):
+        raise ValueError(f"channels must be 1 or 3, got {channels}")
+    name = "image bytes" if isinstance(source, bytes) else str(source)
+    content = source if isinstance(source, bytes) else read_image(source)
+    white = DEFAULT_WHITE_LEVEL if white_level is None else white_level
+    try:
+        image = _open(content)
+        pixels = _upright(_grey_or_rgb(image, white), _orientation(image))
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from error
+    if channels == 1:
+        pixels = pixels[:, :, None] if pixels.ndim == 2 else luma(pixels)[:, :, None]
+    elif pixels.ndim == 2:
+        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
+    return np.ascontiguousarray(pixels)
+
+
+def luma(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Turn RGB into grey, (..., 3) -> (...), bit for bit as Pillow does.
+
+    ITU-R BT.601 luma in 16-bit fixed point: (19595 R + 38470 G + 7471 B + 2**15) >> 16.
+    """
+    total = np.full(rgb.shape[:-1], 0x8000, np.uint32)
+    for channel, weight in enumerate((19595, 38470, 7471)):
+        total += rgb[..., channel].astype(np.uint32) * np.uint32(weight)
+    return (total >> 16).astype(np.uint8)
+
+
+def read_image(path: Path) -> bytes:
+    """Read the bytes of an image file, if it is a regular file of a size that is decoded.
+
+    Raises:
+        DataError: It is missing, too large, not a regular file, or cannot be read.
+    """
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise DataError(f"{path}: is a folder, not an image; name a JPEG or PNG file")
+        if not stat.S_ISREG(status.st_mode):
+            raise DataError(f"{path}: is not a regular file; name a JPEG or PNG file")
+        if status.st_size > MAX_BYTES:
+            raise DataError(f"{path}: {_too_large(status.st_size)}")
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: is missing; correct the path or the image root") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: cannot be read ({reason}); check the file and its permissions") from error
+
+
+def _open(content: bytes) -> ImageFile:
+    """Check everything that the header tells, then decode the whole image."""
+    if len(content) > MAX_BYTES:
+        raise DataError(_too_large(len(content)))
+    # The readers are named here instead of Image.open(formats=...), so that the pixel cap is ours alone and
+    # needs neither Pillow's global limit nor a change of the warning filters, which threads share.
+    if content.startswith(_PNG_SIGNATURE):
+        reader, kind = PngImageFile, "PNG"
+    elif content.startswith(b"\xff\xd8\xff"):
+        reader, kind = JpegImageFile, "JPEG"
+    else:
+        raise DataError(_not_an_image(content))
+    try:
+        image = reader(BytesIO(content))
+        _check_header(image, content)
+        image.load()
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:  # Pillow lets many kinds of errors through on a damaged file
+        raise DataError(f"is a damaged or cut-off {kind} ({_one_line(error)}); replace the file") from error
+    return image
+
+
+def _check_header(image: ImageFile, content: bytes) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+        raise DataError(
+            f"has {width} x {height} pixels, the limit is {MAX_PIXELS:,} in all and {MAX_SIDE:,} a side; "
+            "make it smaller"
+        )
+    if getattr(image, "n_frames", 1) > 1:
+        raise DataError("is animated; save the one frame that you want")
+    if isinstance(image, PngImageFile) and content[_PNG_DEPTH_AND_COLOUR] in _PNG_DEEP:
+        raise DataError("has 16 bits a channel in colour or with alpha; save it as 8-bit, or as 16-bit grey")
+
+
+def _grey_or_rgb(image: Image.Image, white_level: int) -> NDArray[np.uint8]:
+    """Turn any mode into (height, width) grey or (height, width, 3) RGB, uint8."""
+    if image.mode in ("I;16", "I;16B", "I"):
+        return _scale_deep(np.array(image, dtype=np.int32), image.info.get("transparency"), white_level)
+    if image.mode == "LA":
+        return _over_black(np.array(image))[:, :, 0]
+    if image.mode in ("P", "RGBA") or "transparency" in image.info:
+        return _over_black(np.array(image.convert("RGBA")))
+    if image.mode in ("1", "L"):
+        return np.array(image.convert("L"))
+    if image.mode in ("RGB", "CMYK"):
+        return np.array(image.convert("RGB"))
+    raise DataError(f"has the colour mode {image.mode}, which is not supported; save it as RGB or grey")
+
+
+def _scale_deep(values: NDArray[np.int32], transparent: object, white_level: int) -> NDArray[np.uint8]:
+    """Scale 16-bit grey (height, width) so that `white_level` becomes 255, rounded half up."""
+    if isinstance(transparent, int):
+        values = np.where(values == transparent, 0, values)
+    brightest = int(values.max(initial=0))
+    if brightest > white_level:
+        raise DataError(
+            f"has the value {brightest}, above white_level {white_level}; declare the right white_level"
+        )
+    return ((values * 510 + white_level) // (2 * white_level)).astype(np.uint8)
+
+
+def _over_black(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Lay (height, width, colours + alpha) over black: colour * alpha / 255, rounded half up."""
+    alpha = pixels[:, :, -1:].astype(np.uint16)  # 255 * 255 + 127 fits in 16 bits
+    return ((pixels[:, :, :-1] * alpha + 127) // 255).astype(np.uint8)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except Exception:  # unreadable EXIF says nothing about the pixels, which every viewer shows as they lie
+        return 1
+
+
+def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Undo EXIF orientation 2-8 (Exif 2.3, tag 274); anything else leaves the pixels as they lie."""
+    turned = {
+        2: lambda: pixels[:, ::-1],
+        3: lambda: pixels[::-1, ::-1],
+        4: lambda: pixels[::-1],
+        5: lambda: pixels.swapaxes(0, 1),
+        6: lambda: np.rot90(pixels, -1),
+        7: lambda: pixels[::-1, ::-1].swapaxes(0, 1),
+        8: lambda: np.rot90(pixels),
+    }
+    return turned[orientation]() if orientation in turned else pixels
+
+
+def _too_large(size: int) -> str:
+    return f"has {size:,} bytes, the limit is {MAX_BYTES:,}; save it smaller"
+
+
+def _not_an_image(content: bytes) -> str:
+    if not content:
+        return "is empty (0 bytes); replace the file"
+    return f"is neither JPEG nor PNG (it begins with {content[:8]!r}); convert or remove it"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

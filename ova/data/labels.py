@@ -1,0 +1,94 @@
+"""The label table: which image has which labels, and how its images are named safely."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ova.digests import digest_arrays, digest_json
+from ova.errors import DataError
+from ova.recipes import nearest
+
+UNKNOWN = -1
+
+# A path that is not already plain: backslash, NUL, leading slash, drive, or an empty, `.` or `..` part.
+_SUSPECT = re.compile(r"[\\\0]|^[A-Za-z]:|(?:^|/)\.{0,2}(?:/|$)")
+
+
+@dataclass(frozen=True, eq=False)
+class LabelTable:
+    """What is known about n images and k labels.
+
+    Attributes:
+        images: n unique image ids: POSIX paths relative to the image root.
+        labels: k label names, in the order of the table (sorted for long tables and class folders).
+        values: (n, k), int8: 1, 0 or `UNKNOWN`.
+        groups: n group names; the image id itself when no grouping was declared.
+    """
+
+    images: tuple[str, ...]
+    labels: tuple[str, ...]
+    values: NDArray[np.int8]
+    groups: tuple[str, ...]
+
+    def column(self, label: str) -> NDArray[np.int8]:
+        """Take the values of one label, (n,).
+
+        Raises:
+            DataError: The table has no such label.
+        """
+        if label not in self.labels:
+            raise DataError(f"the labels have no {label!r}{nearest(label, self.labels)}")
+        return self.values[:, self.labels.index(label)]
+
+    def subset(self, rows: NDArray[np.intp]) -> LabelTable:
+        """Take some rows, in the order given."""
+        picked = rows.tolist()
+        images = tuple(self.images[row] for row in picked)
+        return LabelTable(images, self.labels, self.values[rows], tuple(self.groups[row] for row in picked))
+
+    def digest(self) -> str:
+        """Digest images, groups and labels by name: the order of rows counts, that of columns does not."""
+        columns = digest_arrays({label: self.column(label) for label in self.labels})
+        return digest_json([self.images, self.groups, columns])
+
+
+def safe_relative(text: str) -> str:
+    r"""Turn the text of a table into a POSIX path that cannot leave the folder it is joined to.
+
+    Backslashes count as separators, so that a table from Windows works and `..\` hides nowhere.
+
+    Raises:
+        DataError: Empty, absolute, with a drive, a NUL or a `..` part.
+    """
+    if not _SUSPECT.search(text):
+        return text
+    path = text.replace("\\", "/")
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if not parts:
+        raise DataError("the image path is empty; give a path relative to the image root")
+    if path.startswith("/") or ".." in parts or "\0" in path or re.match("[A-Za-z]:", parts[0]):
+        raise DataError(f"the image path {text!r} leaves the image root; give a path relative to it")
+    return "/".join(parts)
+
+
+def inside_root(root: Path, image: str) -> Path:
+    """Return the file of an image, which must lie under the image root once symbolic links are followed.
+
+    The root itself may be a link, and links within it may lead elsewhere within it.
+
+    Raises:
+        DataError: The path leaves the root, by its text or through a link.
+    """
+    path = root / safe_relative(image)
+    try:
+        inside = path.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError) as error:  # a loop of links
+        raise DataError(f"{path}: its links lead nowhere; replace it by the file") from error
+    if not inside:
+        raise DataError(f"{path}: is a link out of the image root; replace it by the file, or correct root")
+    return path

@@ -1,0 +1,42 @@
+"""Where the labels and images of a workspace lie on this machine; light, so that `ova list` may ask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ova.data.recipe import DatasetRecipe
+from ova.digests import digest_file
+from ova.errors import ArtefactError, DataError
+from ova.storage import read_json
+from ova.workspace import Workspace
+
+
+def image_root(workspace: Workspace, recipe: DatasetRecipe) -> Path:
+    """Return the folder of labels and images: as located on this machine, else as dataset.toml says.
+
+    Raises:
+        ArtefactError: The note of where it is on this machine is damaged.
+        DataError: It does not exist; the message says how to name it.
+    """
+    root = workspace.dataset_recipe.parent / recipe.root
+    if workspace.location.exists():
+        root = _located(workspace.location)
+    if not root.is_dir():
+        raise DataError(
+            f"the data folder {root} does not exist; say where it is with: ova data locate FOLDER"
+        )
+    return root
+
+
+def label_file_digest(root: Path, recipe: DatasetRecipe) -> str | None:
+    """Digest the label table as it is now; None for class folders or a missing file."""
+    if recipe.labels is None or not (root / recipe.labels).is_file():
+        return None
+    return digest_file(root / recipe.labels)
+
+
+def _located(path: Path) -> Path:
+    record = read_json(path)
+    if not isinstance(record, dict) or not isinstance(record.get("root"), str):
+        raise ArtefactError(f"{path} names no folder; write it again with: ova data locate FOLDER")
+    return Path(record["root"])

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import pytest
+
+from ova.data.labels import LabelTable
+from ova.data.read_labels import read_label_table
+from ova.data.recipe import DatasetRecipe
+from ova.errors import DataError
+
+
+def _read(folder, text: str | bytes, **recipe) -> LabelTable:
+    content = text.encode() if isinstance(text, str) else text
+    (folder / "labels.csv").write_bytes(content)
+    return read_label_table(DatasetRecipe(labels="labels.csv", **recipe), folder)
+
+
+def _refusal(folder, text: str | bytes, **recipe) -> str:
+    with pytest.raises(DataError) as caught:
+        _read(folder, text, **recipe)
+    message = str(caught.value)
+    assert message.startswith(str(folder / "labels.csv"))
+    assert "\n" not in message
+    return message
+
+
+# Of the session, so that hypothesis may use them.
+@pytest.fixture(scope="session")
+def read():
+    """Write a label table into a folder and read it."""
+    return _read
+
+
+@pytest.fixture(scope="session")
+def refusal():
+    """Write a label table into a folder and return the one line that refuses it."""
+    return _refusal

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ova.data.images import decode_image
+from ova.data.intake import ImageFacts, UnreadableImages, examine_images, read_facts, unchanged, write_facts
+
+GREY = np.arange(48, dtype=np.uint8).reshape(6, 8)
+COLOUR = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
+
+
+@pytest.fixture
+def root(tmp_path):
+    folder = tmp_path / "images"
+    (folder / "deep").mkdir(parents=True)
+    Image.fromarray(GREY).save(folder / "grey.png")
+    Image.fromarray(np.repeat(GREY[..., None], 3, axis=2)).save(folder / "same in RGB.png")
+    Image.fromarray(COLOUR).save(folder / "deep" / "colour.png")
+    Image.fromarray(GREY.reshape(8, 6)).save(folder / "turned.png")
+    return folder
+
+
+def problems_of(root, images) -> dict[str, str]:
+    with pytest.raises(UnreadableImages) as caught:
+        examine_images(root, images)
+    message = str(caught.value)
+    assert message.startswith(f"{len(caught.value.problems)} of {len(images)} images cannot be used: ")
+    assert "\n" not in message
+    return dict(caught.value.problems)
+
+
+def test_facts(root):
+    images = ["deep/colour.png", "grey.png"]
+    colour, grey = examine_images(root, images)
+    path = root / "deep" / "colour.png"
+    assert (colour.image, colour.height, colour.width, colour.white_level) == (images[0], 5, 7, 0)
+    assert (colour.bytes, colour.modified_ns) == (path.stat().st_size, path.stat().st_mtime_ns)
+    assert colour.file_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (grey.height, grey.width) == (6, 8)
+
+
+def test_pixels_are_equal_for_what_looks_the_same(root):
+    grey, same, turned, colour = examine_images(
+        root, ["grey.png", "same in RGB.png", "turned.png", "deep/colour.png"]
+    )
+    assert grey.pixels_sha256 == same.pixels_sha256
+    assert grey.file_sha256 != same.file_sha256
+    # The same bytes in another shape show something else.
+    assert len({fact.pixels_sha256 for fact in (grey, turned, colour)}) == 3
+
+
+@pytest.mark.parametrize("workers", [1, 3, None])
+def test_visits_and_progress(root, workers):
+    images = ["grey.png", "deep/colour.png", "turned.png"] * 40  # more than the queue holds
+    seen, told = {}, []
+
+    class Listening:
+        def start(self, task, total):
+            told.append(total)
+
+        def advance(self, task, done, note=""):
+            told.append(done)
+
+        def say(self, text):
+            raise AssertionError
+
+    facts = examine_images(
+        root,
+        images,
+        visit=lambda index, pixels: seen.update({index: pixels}),
+        progress=Listening(),
+        workers=workers,
+    )
+    assert [fact.image for fact in facts] == images
+    assert told == [120, *range(1, 121)]
+    assert sorted(seen) == list(range(120))
+    for index, image in enumerate(images):
+        np.testing.assert_array_equal(seen[index], decode_image(root / image, channels=3))
+
+
+def test_all_unreadable_files_are_listed(root, tmp_path):
+    content = (root / "grey.png").read_bytes()
+    (root / "cut.png").write_bytes(content[: len(content) // 2])
+    (root / "text.png").write_text("hello")
+    (root / "empty.png").touch()
+    (root / "folder.png").mkdir()
+    os.mkfifo(root / "pipe.png")
+    shutil.copy(root / "grey.png", tmp_path / "outside.png")
+    (root / "link.png").symlink_to(tmp_path / "outside.png")
+    bad = {
+        "cut.png": "damaged or cut-off PNG",
+        "text.png": "neither JPEG nor PNG",
+        "empty.png": "is empty",
+        "folder.png": "is a folder",
+        "pipe.png": "is not a regular file",
+        "link.png": "link out of the image root",
+        "none.png": "No such file",
+        "../outside.png": "leaves the image root",
+    }
+    seen = []
+    with pytest.raises(UnreadableImages):
+        examine_images(root, ["grey.png", *bad], visit=lambda index, pixels: seen.append(index))
+    assert seen == [0]
+    problems = problems_of(root, ["grey.png", *bad])
+    assert problems.keys() == bad.keys()
+    for image, reason in bad.items():
+        assert reason in problems[image]
+        assert image in problems[image]
+        assert "\n" not in problems[image]
+
+
+def test_many_problems_are_counted_and_a_few_named(root):
+    images = [f"none{number}.png" for number in range(30)]
+    with pytest.raises(UnreadableImages, match="30 of 30 images cannot be used") as caught:
+        examine_images(root, images)
+    assert [image for image, _ in caught.value.problems] == images
+    assert "and 27 more" in str(caught.value)
+    assert caught.value.exit_code == 4
+
+
+def test_link_within_the_root_and_root_that_is_a_link(root, tmp_path):
+    (root / "again.png").symlink_to("deep/colour.png")
+    (tmp_path / "linked").symlink_to(root, target_is_directory=True)
+    one, other = examine_images(tmp_path / "linked", ["again.png", "deep/colour.png"])
+    assert one.pixels_sha256 == other.pixels_sha256
+
+
+def test_white_level(root):
+    Image.fromarray(GREY.astype(np.uint16) * 80).save(root / "deep.png")
+    (plain,) = examine_images(root, ["deep.png"])
+    (declared,) = examine_images(root, ["deep.png"], white_level=4095)
+    assert (plain.white_level, declared.white_level) == (0, 4095)
+    assert plain.pixels_sha256 != declared.pixels_sha256
+    known = {"deep.png": plain}
+    assert unchanged(root, "deep.png", known, None) == plain
+    assert unchanged(root, "deep.png", known, 4095) is None
+    with pytest.raises(UnreadableImages, match="above white_level 255"):
+        examine_images(root, ["deep.png"], white_level=255)
+
+
+def test_facts_are_stored(root, tmp_path):
+    (root / 'a,b "c".png').write_bytes((root / "grey.png").read_bytes())
+    facts = examine_images(root, ["grey.png", 'a,b "c".png', "deep/colour.png"], white_level=4095)
+    write_facts(tmp_path / "runs" / "images.csv", facts)
+    assert read_facts(tmp_path / "runs" / "images.csv") == {fact.image: fact for fact in facts}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text.replace("bytes", "size", 1),
+        lambda text: text[:-20],
+        lambda text: text.replace(",6,8", ",6,x"),
+        lambda text: "\udcff",
+        lambda text: "",
+    ],
+)
+def test_damaged_facts_are_looked_at_again(root, tmp_path, damage):
+    path = tmp_path / "images.csv"
+    assert read_facts(path) == {}
+    write_facts(path, examine_images(root, ["deep/colour.png", "grey.png"]))
+    path.write_bytes(damage(path.read_text()).encode(errors="surrogateescape"))
+    assert read_facts(path) == {}
+
+
+def test_unchanged_sees_size_time_and_absence(root):
+    (fact,) = examine_images(root, ["grey.png"])
+    known = {"grey.png": fact}
+    assert unchanged(root, "grey.png", known, None) is fact
+    assert unchanged(root, "turned.png", known, None) is None
+    assert unchanged(root, "grey.png", {"grey.png": replace(fact, bytes=fact.bytes + 1)}, None) is None
+    path = root / "grey.png"
+    os.utime(path, ns=(fact.modified_ns, fact.modified_ns + 1))
+    assert unchanged(root, "grey.png", known, None) is None
+    os.utime(path, ns=(fact.modified_ns, fact.modified_ns))
+    assert unchanged(root, "grey.png", known, None) is fact
+    path.unlink()
+    assert unchanged(root, "grey.png", known, None) is None
+
+
+def test_facts_are_values():
+    fact = ImageFacts("a.png", 1, 2, 0, "x", "y", 3, 4)
+    assert fact == ImageFacts("a.png", 1, 2, 0, "x", "y", 3, 4)
+    assert fact != replace(fact, pixels_sha256="z")

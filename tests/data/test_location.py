@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+
+from ova.data.location import image_root, label_file_digest
+from ova.data.recipe import DatasetRecipe
+from ova.digests import digest_file
+from ova.errors import DataError
+from ova.storage import write_json
+from ova.workspace import Workspace
+
+WIDE = DatasetRecipe(labels="data.csv", root="../images")
+
+
+def test_root_is_relative_to_the_recipe_unless_located(tmp_path):
+    workspace = Workspace(tmp_path / "project")
+    for folder in ("project/data", "project/images", "disk"):
+        (tmp_path / folder).mkdir(parents=True)
+    assert image_root(workspace, WIDE).resolve() == (tmp_path / "project" / "images").resolve()
+    write_json(workspace.location, {"root": str(tmp_path / "disk")})
+    assert image_root(workspace, WIDE) == tmp_path / "disk"
+    (tmp_path / "disk").rmdir()
+    with pytest.raises(DataError, match="ova data locate"):
+        image_root(workspace, WIDE)
+
+
+def test_label_file_digest(tmp_path):
+    assert label_file_digest(tmp_path, WIDE) is None
+    assert label_file_digest(tmp_path, DatasetRecipe(format="folders")) is None
+    (tmp_path / "data.csv").write_text("file,crack\n")
+    first = label_file_digest(tmp_path, WIDE)
+    assert first == digest_file(tmp_path / "data.csv")
+    (tmp_path / "data.csv").write_text("file,dust\n")
+    assert label_file_digest(tmp_path, WIDE) not in (None, first)
