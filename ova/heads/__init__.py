@@ -1,0 +1,1 @@
+"""One head: recipe, backbone, training, scores, calibration."""

@@ -1,0 +1,89 @@
+"""From rows of the pixel store to batches of tensors.
+
+Shape letters: N rows, B rows of a batch, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ova.data.augment import ORDER, draw, image_keys
+from ova.data.store import PixelStore
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Images of one part with their labels: what one head trains or is scored on."""
+
+    images: tuple[str, ...]
+    labels: NDArray[np.int8]
+    """(N,) 0 or 1."""
+    positions: NDArray[np.intp]
+    """(N,) rows in the pixel store."""
+    keys: NDArray[np.uint64]
+    """(N,) keys for random draws."""
+
+    @classmethod
+    def of(cls, images: Sequence[str], labels: NDArray[np.int8], store: PixelStore) -> Rows:
+        """Gather rows, sorted by image id so that the order of the label table is of no consequence."""
+        order = sorted(range(len(images)), key=images.__getitem__)
+        ordered = tuple(images[row] for row in order)
+        return cls(ordered, labels[order], store.rows(ordered), image_keys(ordered))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def positives(self) -> int:
+        """Rows whose label is 1."""
+        return int(self.labels.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class EpochPlan:
+    """The order and the random draws of one epoch."""
+
+    batches: tuple[NDArray[np.intp], ...]
+    """Indices into `Rows`, batch by batch."""
+    draws: NDArray[np.float64]
+    """(N, DRAWS) uniform numbers, by index into `Rows`."""
+
+
+def plan_epoch(rows: Rows, batch_size: int, seed: int, epoch: int) -> EpochPlan:
+    """Shuffle by each image's own draw, and cut into batches; a last batch of one joins its neighbour.
+
+    (Batch normalisation cannot train on one image.)
+    """
+    draws = draw(rows.keys, seed, epoch)
+    order = np.argsort(draws[:, ORDER], kind="stable")
+    cuts = list(range(batch_size, len(order), batch_size))
+    if cuts and len(order) - cuts[-1] == 1:
+        cuts.pop()
+    return EpochPlan(tuple(np.split(order, cuts)), draws)
+
+
+def steps_per_epoch(count: int, batch_size: int) -> int:
+    """Return the number of batches that `plan_epoch` makes."""
+    full, rest = divmod(count, batch_size)
+    return max(1, full + (rest > 1))
+
+
+def read_batch(store: PixelStore, positions: NDArray[np.intp], device: torch.device) -> Tensor:
+    """Read images as float32 (B, C, H, W), values 0..255, in channels-last memory order.
+
+    Bytes travel to the device, floats are made there: four times less to move.
+    """
+    pixels = torch.from_numpy(store.pixels[positions]).to(device)
+    return pixels.permute(0, 3, 1, 2).to(torch.float32)
+
+
+def in_batches(count: int, batch_size: int) -> Iterator[slice]:
+    """Cut a range into slices of at most `batch_size`."""
+    for start in range(0, count, batch_size):
+        yield slice(start, min(start + batch_size, count))

@@ -1,0 +1,117 @@
+"""Calibrate a finished run from its scores, and load a head that is ready to use."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ova.data.splits import TEST, TRAIN
+from ova.errors import ArtefactError
+from ova.heads.calibrate import Calibration, calibrate_scores, check_disjoint
+from ova.heads.head import Head, InputSpec
+from ova.heads.recipe import CalibrationSettings, read_head_recipe
+from ova.heads.runs import HeadRecord, RunFolder, current_run
+from ova.heads.scores import read_scores
+from ova.storage import read_csv, read_json, read_tensors, write_json
+from ova.workspace import Workspace
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedHead:
+    """A head with everything that its decisions need."""
+
+    name: str
+    label: str
+    head: Head
+    calibration: Calibration
+    weights_digest: str
+    record: HeadRecord
+
+
+def calibrate_heads(workspace: Workspace, names: Sequence[str] = ()) -> dict[str, Calibration]:
+    """Calibrate heads by name, or all that are trained.
+
+    Raises:
+        ArtefactError: A named head, or none at all, is trained.
+    """
+    names = names or [name for name in workspace.head_names() if workspace.current_run(name).is_file()]
+    if not names:
+        raise ArtefactError("no head is trained yet; run: ova train")
+    return {name: calibrate_head(workspace, name) for name in names}
+
+
+def calibrate_head(workspace: Workspace, name: str) -> Calibration:
+    """Fit threshold and probability of the run in use, as its recipe says now; nothing is trained.
+
+    Raises:
+        ArtefactError: The head is not trained, or its files are damaged.
+        DataError: Scores of rows that the head was trained on.
+    """
+    return calibrate_run(current_run(workspace, name), read_head_recipe(workspace, name).calibration)
+
+
+def calibrate_run(run: RunFolder, settings: CalibrationSettings) -> Calibration:
+    """Fit, bind to the weights, and store the calibration of a finished run."""
+    record = run.read_record()
+    scores = read_scores(run.scores)
+    part_of = {row["image"]: row["part"] for row in read_csv(run.rows)}
+    # With folds every row was scored by the network that did not see it; test rows may never be used.
+    seen = [image for image, part in part_of.items() if part in (TRAIN, TEST)]
+    check_disjoint(scores.images, seen)
+    if not set(scores.images) <= part_of.keys():
+        raise ArtefactError(
+            f"{run.scores} holds images that are not in {run.rows.name}; train the head again"
+        )
+    weight = math.exp(float(np.mean(np.log(record.pos_weight))))
+    calibration = calibrate_scores(
+        scores.logits,
+        scores.labels,
+        pos_weight=weight,
+        objective=settings.objective,
+        method=settings.method,
+    ).bound_to(record.weights_digest)
+    write_json(run.calibration, calibration.to_json())
+    return calibration
+
+
+def load_head(workspace: Workspace, name: str) -> TrainedHead:
+    """Load the run of a head that is in use, on the CPU, in evaluation mode.
+
+    Raises:
+        ArtefactError: Not trained, damaged, or a calibration of other weights.
+    """
+    from ova.heads.backbones import build_backbone
+
+    run = current_run(workspace, name)
+    record = run.read_record()
+    if record.name != name:
+        raise ArtefactError(f"{run.path} holds head {record.name!r}, not {name!r}")
+    arrays, metadata = read_tensors(run.weights)
+    if metadata.get("digest") != record.weights_digest:
+        raise ArtefactError(
+            f"{run.weights} is not the file that {run.record.name} describes; train the head again"
+        )
+    calibration = read_calibration(run, record)
+    backbone, size = record.recipe.backbone, record.recipe.input.shape
+    channels = record.recipe.input.channels
+    members = [build_backbone(backbone.name, channels=channels, size=size) for _ in range(record.members)]
+    head = Head(members, InputSpec.from_json(record.input), record.recipe.scoring.views)
+    head.load_tensors(arrays)
+    return TrainedHead(name, record.label, head.eval(), calibration, record.weights_digest, record)
+
+
+def read_calibration(run: RunFolder, record: HeadRecord) -> Calibration:
+    """Read the calibration of a run.
+
+    Raises:
+        ArtefactError: Missing, damaged, or bound to other weights.
+    """
+    calibration = Calibration.from_json(read_json(run.calibration))
+    if calibration.weights_digest != record.weights_digest:
+        raise ArtefactError(
+            f"{run.calibration} was fitted on other weights; run: ova calibrate {record.name}"
+        )
+    return calibration

@@ -1,0 +1,232 @@
+"""The training loop of one network, in the order in which things happen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from ova.data.augment import augment
+from ova.data.store import PixelStore
+from ova.errors import OvaError
+from ova.heads.batches import EpochPlan, Rows, plan_epoch, read_batch, steps_per_epoch
+from ova.heads.freezing import freeze_trunk, keep_frozen_in_eval, unfreeze
+from ova.heads.head import Normalise
+from ova.heads.losses import mix_and_smooth, validation_loss
+from ova.heads.recipe import HeadRecipe, TrainingSettings
+from ova.heads.scores import score_rows
+from ova.heads.state import Arrays, TrainingState
+from ova.metrics import Counts, average_precision
+from ova.progress import Progress
+
+SAVE_EVERY_SECONDS = 60.0
+_CURE = "lower training.learning_rate or set training.clip = 1.0"
+
+
+class Diverged(OvaError):
+    """A training whose loss is no longer a number."""
+
+    exit_code = 3
+
+
+class Interrupted(OvaError):
+    """A training that was asked to stop; it goes on from here when it is run again."""
+
+    exit_code = 130
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What a network is trained on, and how its pixels are normalised."""
+
+    store: PixelStore
+    train: Rows
+    validation: Rows
+    normalise: Normalise
+    pos_weight: float
+    device: torch.device
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """The weights of the best epoch, and how it went."""
+
+    weights: Arrays
+    best_epoch: int
+    validation_average_precision: float | None
+    """None where validation has no positive: the last epoch is kept."""
+    history: list[dict[str, float | int | None]]
+
+
+def fit(
+    network: nn.Module,
+    material: Material,
+    recipe: HeadRecipe,
+    *,
+    classifier: Collection[str],
+    checkpoint: Path,
+    task: str,
+    progress: Progress,
+    should_stop: Callable[[], bool],
+) -> Fitted:
+    """Train a network and return the weights of the epoch with the best validation average precision.
+
+    Args:
+        network: (B, C, H, W) normalised -> (B, 1), on `material.device`.
+        material: Rows, pixels, normalisation, weight of positives.
+        recipe: Settings of the head.
+        classifier: Names of the parameters that a frozen trunk leaves trainable.
+        checkpoint: Where the state is kept while training; what is there is taken up again.
+        task: Name under which progress is told.
+        progress: Told after every epoch.
+        should_stop: Asked after every step.
+
+    Raises:
+        Diverged: The loss became NaN or infinite; the state of the last good epoch is kept.
+        Interrupted: `should_stop` said so; the state is kept.
+        ArtefactError: The checkpoint is damaged.
+    """
+    settings = recipe.training
+    steps = steps_per_epoch(len(material.train), settings.batch_size)
+    state = TrainingState(network, settings, steps)
+    if checkpoint.exists():
+        state.restore(checkpoint)
+    progress.start(task, settings.epochs)
+    progress.advance(task, state.marks.epoch - 1)
+    saved_at = time.monotonic()
+
+    while state.marks.epoch <= settings.epochs and not _stale(state, settings):
+        epoch = state.marks.epoch
+        _set_trainable(network, recipe, classifier, epoch)
+        plan = plan_epoch(material.train, settings.batch_size, settings.seed, epoch)
+        started = time.monotonic() - state.marks.seconds
+        while state.marks.step < len(plan.batches):
+            _train_step(state, material, recipe, plan)
+            state.marks.seconds = time.monotonic() - started
+            stop = should_stop()
+            if stop or time.monotonic() - saved_at > SAVE_EVERY_SECONDS:
+                _refuse_divergence(state)
+                state.save(checkpoint)
+                saved_at = time.monotonic()
+            if stop:
+                raise Interrupted(f"{task}: stopped in epoch {epoch}; run the same command again to go on")
+        _refuse_divergence(state)
+        row = _finish_epoch(state, material, settings, started)
+        progress.advance(task, epoch, f"average precision {row['validation_average_precision']}")
+        if time.monotonic() - saved_at > SAVE_EVERY_SECONDS:
+            state.save(checkpoint)
+            saved_at = time.monotonic()
+
+    progress.advance(task, settings.epochs)
+    return Fitted(state.best, state.marks.best_epoch, state.marks.best_precision, state.marks.history)
+
+
+def _train_step(state: TrainingState, material: Material, recipe: HeadRecipe, plan: EpochPlan) -> None:
+    """Read, augment, forward, backward, update."""
+    settings, marks, device = recipe.training, state.marks, material.device
+    rows = plan.batches[marks.step]
+    draws = plan.draws[rows]
+    labels = torch.from_numpy(material.train.labels[rows]).to(device, torch.float32)
+    pixels = read_batch(material.store, material.train.positions[rows], device)
+    pixels = augment(pixels, draws, recipe.augment)
+    pixels, targets = mix_and_smooth(material.normalise(pixels), labels, draws, settings)
+
+    # Dropout draws from torch's generator: seeded at every step, it needs no place in a checkpoint.
+    torch.manual_seed(_step_seed(settings.seed, marks.epoch, marks.step))
+    with _precision(settings, device):
+        logits = state.network(pixels).squeeze(1).float()
+    pos_weight = torch.tensor(material.pos_weight, device=device)
+    loss = binary_cross_entropy_with_logits(logits, targets, pos_weight=pos_weight)
+    state.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    if settings.clip is not None:
+        nn.utils.clip_grad_norm_(state.network.parameters(), settings.clip)
+    state.optimizer.step()
+    state.schedule.after_step()
+    marks.updates += 1
+    if state.average is not None:
+        state.average.update(state.network, step=marks.updates)
+
+    state.loss_sum += loss.detach() * len(rows)
+    counted = Counts(**marks.counts) + Counts.of(labels.cpu().numpy(), (logits >= 0).cpu().numpy())
+    marks.counts = asdict(counted)
+    marks.step += 1
+
+
+def _finish_epoch(
+    state: TrainingState, material: Material, settings: TrainingSettings, started: float
+) -> dict[str, float | int | None]:
+    """Validate, keep the weights if they are the best, write the epoch's row, move to the next epoch."""
+    marks = state.marks
+    logits = score_rows(
+        lambda pixels: state.scored(material.normalise(pixels)).squeeze(1),
+        state.scored,
+        material.store,
+        material.validation,
+        device=material.device,
+    )
+    if not np.isfinite(logits).all():
+        raise Diverged(f"a validation logit is no longer a number in epoch {marks.epoch}; {_CURE}")
+    labels = material.validation.labels
+    loss = validation_loss(logits, labels, material.pos_weight)
+    precision = average_precision(labels, logits)
+    row: dict[str, float | int | None] = {
+        "epoch": marks.epoch,
+        "seconds": round(time.monotonic() - started, 3),
+        "learning_rate": state.schedule.rate,
+        "train_loss": float(state.loss_sum) / len(material.train),
+        **{f"train_{name}": count for name, count in marks.counts.items()},
+        "validation_loss": loss,
+        **{f"validation_{name}": count for name, count in asdict(Counts.of(labels, logits >= 0)).items()},
+        "validation_average_precision": precision,
+    }
+    marks.history.append(row)
+    if precision is None or precision > (marks.best_precision or 0.0):
+        state.keep_as_best(precision)
+    state.schedule.after_epoch(loss)
+    marks.epoch, marks.step, marks.seconds, marks.counts = marks.epoch + 1, 0, 0.0, asdict(Counts())
+    state.loss_sum.zero_()
+    return row
+
+
+def _set_trainable(network: nn.Module, recipe: HeadRecipe, classifier: Collection[str], epoch: int) -> None:
+    """Put the network in training mode, with what is frozen in this epoch in eval mode."""
+    backbone = recipe.backbone
+    network.train()
+    if backbone.freeze:
+        freeze_trunk(network, classifier)
+        if backbone.unfreeze_epoch is not None and epoch >= backbone.unfreeze_epoch:
+            unfreeze(network, backbone.unfreeze_from)
+        keep_frozen_in_eval(network)
+
+
+def _refuse_divergence(state: TrainingState) -> None:
+    if not torch.isfinite(state.loss_sum):
+        raise Diverged(
+            f"the loss is no longer a number in epoch {state.marks.epoch} "
+            f"at learning rate {state.schedule.rate:.2g}; {_CURE}"
+        )
+
+
+def _stale(state: TrainingState, settings: TrainingSettings) -> bool:
+    """Tell whether early stopping ends the training."""
+    done = state.marks.epoch - 1
+    return settings.early_stop is not None and done - state.marks.best_epoch >= settings.early_stop
+
+
+def _precision(settings: TrainingSettings, device: torch.device) -> AbstractContextManager[object]:
+    gains = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    if settings.precision == "bfloat16" or (settings.precision == "auto" and gains):
+        return torch.autocast(device.type, torch.bfloat16)
+    return nullcontext()
+
+
+def _step_seed(seed: int, epoch: int, step: int) -> int:
+    return int(np.random.SeedSequence([seed, epoch, step]).generate_state(1, np.uint64)[0] >> np.uint64(1))

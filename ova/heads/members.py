@@ -1,0 +1,136 @@
+"""The networks of one head: one, or one per fold, each trained on its own rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ova.data.store import PixelStore
+from ova.errors import ArtefactError
+from ova.heads.backbones import build_backbone
+from ova.heads.batches import Rows
+from ova.heads.fit import Fitted, Material, fit
+from ova.heads.head import Head, InputSpec
+from ova.heads.plan import HeadPlan, Part, weights_file
+from ova.heads.recipe import HeadRecipe
+from ova.heads.runs import RunFolder
+from ova.heads.weights import WeightsOrigin, load_pretrained
+from ova.progress import Progress
+from ova.storage import read_tensors, write_tensors
+from ova.workspace import Workspace
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What all networks of one head share."""
+
+    plan: HeadPlan
+    store: PixelStore
+    spec: InputSpec
+    classifier: frozenset[str]
+    device: torch.device
+    run: RunFolder
+
+    @property
+    def recipe(self) -> HeadRecipe:
+        """The head's settings."""
+        return self.plan.recipe
+
+    def rows(self, part: Part) -> Rows:
+        """Rows of a part in the pixel store."""
+        return Rows.of(part.images, part.labels, self.store)
+
+
+def initial_network(workspace: Workspace, job: Job, member: int) -> tuple[nn.Module, WeightsOrigin]:
+    """Build the network of a member, the same for the same seed, with its first weights."""
+    recipe = job.recipe
+    backbone, size = recipe.backbone, recipe.input.shape
+    source = "hub" if backbone.pretrained else "scratch"
+    if backbone.weights:
+        source = str(weights_file(workspace, recipe))
+    with torch.random.fork_rng(devices=[]):  # the caller's generator is not ours to move
+        torch.manual_seed(recipe.training.seed + member)
+        network = build_backbone(
+            backbone.name,
+            channels=recipe.input.channels,
+            size=size,
+            drop_rate=backbone.dropout,
+            drop_path_rate=backbone.drop_path,
+        )
+        origin = load_pretrained(network, backbone.name, source, channels=recipe.input.channels, size=size)
+    return network.to(job.device, memory_format=torch.channels_last), origin  # pyright: ignore
+
+
+def fit_member(
+    network: nn.Module,
+    job: Job,
+    member: int,
+    weight: float,
+    progress: Progress,
+    should_stop: Callable[[], bool],
+) -> Fitted:
+    """Train one network, or read it back if it was finished before an interruption."""
+    training, validation = job.plan.members[member]
+    normalise = Head([network], job.spec).normalise.to(job.device)
+    material = Material(
+        store=job.store,
+        train=job.rows(job.plan.join(training)),
+        validation=job.rows(job.plan.parts[validation]),
+        normalise=normalise,
+        pos_weight=weight,
+        device=job.device,
+    )
+    done = job.run.member(member)
+    if done.exists():
+        return _read_fitted(done)
+    several = len(job.plan.members) > 1
+    with torch.random.fork_rng(devices=[]):
+        fitted = fit(
+            network,
+            material,
+            job.recipe,
+            classifier=job.classifier,
+            checkpoint=job.run.checkpoint(member),
+            task=f"{job.plan.name} {validation}" if several else job.plan.name,
+            progress=progress,
+            should_stop=should_stop,
+        )
+    if several:
+        _write_fitted(done, fitted)
+    return fitted
+
+
+def assemble(job: Job, fitted: list[Fitted]) -> Head:
+    """Put the best weights of all members into one head, ready to score."""
+    recipe = job.recipe
+    members = []
+    for member in fitted:
+        network = build_backbone(
+            recipe.backbone.name, channels=recipe.input.channels, size=recipe.input.shape
+        )
+        network.load_state_dict({name: torch.from_numpy(array) for name, array in member.weights.items()})
+        members.append(network)
+    head = Head(members, job.spec, recipe.scoring.views)
+    return head.to(job.device, memory_format=torch.channels_last).eval()  # pyright: ignore
+
+
+def _write_fitted(path: Path, fitted: Fitted) -> None:
+    values = {
+        "best_epoch": fitted.best_epoch,
+        "validation_average_precision": fitted.validation_average_precision,
+        "history": fitted.history,
+    }
+    write_tensors(path, fitted.weights, {"fitted": json.dumps(values, allow_nan=False)})
+
+
+def _read_fitted(path: Path) -> Fitted:
+    weights, metadata = read_tensors(path)
+    try:
+        return Fitted(weights, **json.loads(metadata["fitted"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtefactError(f"{path} is damaged: {error}; remove it and run again") from error

@@ -1,0 +1,101 @@
+"""MAP-Platt: the two numbers that turn a head's logit into a calibrated probability.
+
+A head trained with `pos_weight` w has its logits shifted by log w (Elkan 2001; Menon et al. 2021), and
+overconfidence multiplies them. Both are undone by `logit p = slope * s + intercept`, fitted by maximum a
+posteriori around "not overconfident, shifted by log w", so that few positives are enough.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, logit
+
+from ova.errors import DataError
+
+# Standard deviations of the priors on slope and intercept.
+_DEVIATIONS = np.array([0.5, 1.5])
+_MOST_STEPS = 100
+
+
+@dataclass(frozen=True)
+class Platt:
+    """The map logit p = slope * s + intercept; slope is above 0."""
+
+    slope: float
+    intercept: float
+
+    def probability(self, logits: ArrayLike) -> NDArray[np.float64]:
+        """Calibrated probabilities of raw logits, same shape, float64."""
+        return expit(self.slope * np.asarray(logits, np.float64) + self.intercept)
+
+    def logit_of(self, probability: float) -> float:
+        """The raw logit at which the calibrated probability is `probability` (between 0 and 1)."""
+        return (float(logit(probability)) - self.intercept) / self.slope
+
+
+def fit_platt(logits: ArrayLike, labels: ArrayLike, *, shift: float = 0.0) -> Platt:
+    """Fit slope and intercept by Newton's method.
+
+    Minimises sum[softplus(z) - y z] + (slope - 1)^2 / (2 * 0.5^2) + (intercept + shift)^2 / (2 * 1.5^2)
+    with z = slope * s + intercept. The priors make it strictly convex, hence defined when the classes are
+    separable or one of them is missing.
+
+    Args:
+        logits: (n,) finite scores.
+        labels: (n,) 0 or 1.
+        shift: How far training moved the logits up: log(pos_weight), plus the shift of a sampler.
+
+    Raises:
+        DataError: The slope is not above 0 (the head ranks backwards), or the fit does not converge.
+    """
+    objective = _Objective(
+        np.asarray(logits, np.float64), np.asarray(labels, np.float64), np.array([1.0, -shift], np.float64)
+    )
+    point = objective.centre
+    for _ in range(_MOST_STEPS):
+        gradient, hessian = objective.derivatives(point)
+        step = -np.linalg.solve(hessian, gradient).astype(np.float64)
+        decrement, loss = float(-gradient @ step), objective.loss(point)
+        if decrement <= 1e-10 * (1.0 + loss):
+            # Newton is quadratic here: one more whole step reaches float64.
+            return _forwards(point + step)
+        size = 1.0
+        while objective.loss(point + size * step) > loss - 1e-4 * size * decrement:
+            size /= 2.0
+        point = point + size * step
+    low, high = objective.scores.min(), objective.scores.max()
+    raise DataError(f"calibration does not converge on logits from {low:g} to {high:g}; look for outliers")
+
+
+@dataclass(frozen=True)
+class _Objective:
+    """The penalised loss of a point (slope, intercept); `centre` is the point of highest prior."""
+
+    scores: NDArray[np.float64]
+    truth: NDArray[np.float64]
+    centre: NDArray[np.float64]
+
+    def loss(self, point: NDArray[np.float64]) -> float:
+        z = point[0] * self.scores + point[1]
+        penalty = 0.5 * np.sum(((point - self.centre) / _DEVIATIONS) ** 2)
+        return float(np.sum(np.logaddexp(0.0, z) - self.truth * z) + penalty)
+
+    def derivatives(self, point: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        probability = expit(point[0] * self.scores + point[1])
+        residual = probability - self.truth
+        curvature = probability * (1.0 - probability)
+        cross = curvature @ self.scores
+        precision = _DEVIATIONS**-2
+        gradient = np.array([residual @ self.scores, residual.sum()]) + (point - self.centre) * precision
+        hessian = np.array([[curvature @ self.scores**2, cross], [cross, curvature.sum()]])
+        return gradient, hessian + np.diag(precision)
+
+
+def _forwards(point: NDArray[np.float64]) -> Platt:
+    slope, intercept = point.tolist()
+    if slope <= 0:
+        raise DataError(f"the head ranks backwards (slope {slope:.3g}); check its labels or train it again")
+    return Platt(slope, intercept)

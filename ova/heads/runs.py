@@ -1,0 +1,191 @@
+"""The folder of one training of a head: what lies in it, and which one is in use.
+
+run.json          what it is made from; written first
+rows.csv          which image was in which part
+checkpoint-N.safetensors, member-N.safetensors   while it runs
+head.safetensors  the weights
+history.csv       one row per epoch
+scores.csv        logits of rows that the network was not trained on: calibration reads these
+test.csv          logits of test rows: only analysis reads these
+calibration.json  threshold and probability, bound to the digest of the weights
+head.json         the record; written last, so that its presence means finished
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from ova.errors import ArtefactError
+from ova.heads.recipe import HeadRecipe
+from ova.recipes import Settings
+from ova.storage import read_json, write_json
+from ova.workspace import Workspace
+
+
+class HeadRecord(Settings):
+    """`head.json`."""
+
+    format: Literal[1] = 1
+    ova_version: str
+    name: str
+    label: str
+    digest: str
+    """Of recipe, rows, labels and pixels."""
+    recipe: HeadRecipe
+    input: dict[str, Any]
+    """`InputSpec`."""
+    white_level: int | None
+    """Declared white of 16-bit images."""
+    members: int
+    """Networks whose logits are averaged: 1, or one per fold."""
+    weights_digest: str
+    trunk_digest: str
+    initial_weights: str
+    """scratch, the hub's name, or a file."""
+    licence: str | None
+    """Of the initial weights."""
+    pos_weight: tuple[float, ...]
+    """Per member."""
+    rows: dict[str, tuple[int, int]]
+    """Part -> (positives, negatives)."""
+    unknown: int
+    """Images left out because their label is blank."""
+    best_epochs: tuple[int, ...]
+    """Per member, counted from 1."""
+    validation_average_precision: tuple[float | None, ...]
+    """Per member, at its best epoch."""
+    seconds: float
+    """Time spent in epochs."""
+    device: str
+    threads: int
+    torch_version: str
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths inside one run of a head."""
+
+    path: Path
+
+    @property
+    def origin(self) -> Path:
+        """run.json."""
+        return self.path / "run.json"
+
+    @property
+    def rows(self) -> Path:
+        """rows.csv."""
+        return self.path / "rows.csv"
+
+    @property
+    def weights(self) -> Path:
+        """head.safetensors."""
+        return self.path / "head.safetensors"
+
+    @property
+    def history(self) -> Path:
+        """history.csv."""
+        return self.path / "history.csv"
+
+    @property
+    def scores(self) -> Path:
+        """scores.csv."""
+        return self.path / "scores.csv"
+
+    @property
+    def test_scores(self) -> Path:
+        """test.csv."""
+        return self.path / "test.csv"
+
+    @property
+    def calibration(self) -> Path:
+        """calibration.json."""
+        return self.path / "calibration.json"
+
+    @property
+    def record(self) -> Path:
+        """head.json."""
+        return self.path / "head.json"
+
+    def checkpoint(self, member: int) -> Path:
+        """The state of a network in training."""
+        return self.path / f"checkpoint-{member}.safetensors"
+
+    def member(self, number: int) -> Path:
+        """A finished network of an unfinished head."""
+        return self.path / f"member-{number}.safetensors"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that trains this run."""
+        return self.path / ".lock"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the training came to its end."""
+        return self.record.is_file()
+
+    def read_record(self) -> HeadRecord:
+        """Read head.json.
+
+        Raises:
+            ArtefactError: It is missing, damaged, or of another format.
+        """
+        content = read_json(self.record)
+        try:
+            import json
+
+            return HeadRecord.model_validate_json(json.dumps(content))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise ArtefactError(
+                f"{self.record} is not a record of this version: {where}: {first['msg']}"
+            ) from error
+
+
+def all_runs(workspace: Workspace, name: str) -> list[RunFolder]:
+    """Return the runs of a head, oldest first."""
+    folder = workspace.head_runs(name)
+    found = sorted(path for path in folder.glob("[0-9]*") if (path / "run.json").is_file())
+    return [RunFolder(path) for path in found]
+
+
+def run_of_digest(workspace: Workspace, name: str, digest: str) -> RunFolder | None:
+    """Return the newest run made from the same recipe, rows and pixels, finished or not."""
+    for run in reversed(all_runs(workspace, name)):
+        if read_json(run.origin).get("digest") == digest:
+            return run
+    return None
+
+
+def new_run(workspace: Workspace, name: str) -> RunFolder:
+    """Return the folder of the next run; it is created by the first write into it."""
+    numbers = [int(run.path.name) for run in all_runs(workspace, name)]
+    return RunFolder(workspace.head_runs(name) / f"{max(numbers, default=0) + 1:04d}")
+
+
+def current_run(workspace: Workspace, name: str) -> RunFolder:
+    """Return the run of a head that is in use.
+
+    Raises:
+        ArtefactError: The head was not trained yet.
+    """
+    pointer = workspace.current_run(name)
+    if not pointer.is_file():
+        raise ArtefactError(f"head {name!r} is not trained yet; run: ova train {name}")
+    run = RunFolder(workspace.head_runs(name) / str(read_json(pointer)["run"]))
+    if not run.finished:
+        raise ArtefactError(
+            f"{pointer} names run {run.path.name}, which is not finished; run: ova train {name}"
+        )
+    return run
+
+
+def use_run(workspace: Workspace, name: str, run: RunFolder) -> None:
+    """Make a finished run the one in use."""
+    write_json(workspace.current_run(name), {"run": run.path.name})

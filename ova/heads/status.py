@@ -1,0 +1,135 @@
+"""What state each head is in, told from recipes and records alone: no table or weight is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from filelock import FileLock, Timeout
+
+from ova.data.location import image_root, label_file_digest
+from ova.data.recipe import DatasetRecipe
+from ova.errors import OvaError
+from ova.heads.recipe import KEPT_DEFAULT, HeadRecipe, read_head_recipe
+from ova.heads.runs import RunFolder, all_runs, current_run
+from ova.recipes import load_recipe
+from ova.storage import read_json
+from ova.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class HeadStatus:
+    """One line of `ova list`."""
+
+    name: str
+    state: str
+    """new, running, interrupted, trained, calibrated, stale, or damaged."""
+    reason: str | None = None
+    label: str | None = None
+    backbone: str | None = None
+    run: str | None = None
+    threshold: float | None = None
+    validation_average_precision: float | None = None
+
+
+def head_statuses(workspace: Workspace) -> list[HeadStatus]:
+    """Return the state of every head that has a recipe, by name."""
+    labels = _label_digest(workspace)
+    return [head_status(workspace, name, labels) for name in workspace.head_names()]
+
+
+def head_status(workspace: Workspace, name: str, labels: Callable[[], str | None]) -> HeadStatus:
+    """Return the state of a head; `labels` gives the digest of the label table as it is now."""
+    try:
+        recipe = read_head_recipe(workspace, name)
+    except OvaError as error:
+        return HeadStatus(name, "damaged", str(error))
+    base = HeadStatus(name, "new", label=recipe.label, backbone=recipe.backbone.name)
+    try:
+        return _judge(workspace, base, recipe, labels)
+    except (OvaError, KeyError, TypeError) as error:
+        return _with(base, "damaged", str(error))
+
+
+def _judge(
+    workspace: Workspace, base: HeadStatus, recipe: HeadRecipe, labels: Callable[[], str | None]
+) -> HeadStatus:
+    runs = all_runs(workspace, base.name)
+    if not runs:
+        return _with(base, "new", "not trained yet")
+    newest = runs[-1]
+    if not newest.finished:
+        if _is_locked(newest):
+            return _with(base, "running", f"run {newest.path.name}")
+        return _with(base, "interrupted", "ova train goes on with it")
+    run = current_run(workspace, base.name)
+    origin, record = read_json(run.origin), run.read_record()
+    precision = [value for value in record.validation_average_precision if value is not None]
+    found = HeadStatus(
+        base.name,
+        "trained",
+        label=base.label,
+        backbone=base.backbone,
+        run=run.path.name,
+        validation_average_precision=sum(precision) / len(precision) if precision else None,
+    )
+    if origin["recipe"] != recipe.training_digest():
+        return _with(found, "stale", "the recipe has changed since; run: ova train")
+    if origin["labels"] != labels():
+        return _with(found, "stale", "the label table has changed; ova train sees whether it matters here")
+    return _calibrated(found, run, recipe)
+
+
+def _calibrated(found: HeadStatus, run: RunFolder, recipe: HeadRecipe) -> HeadStatus:
+    if not run.calibration.is_file():
+        return _with(found, "trained", "run: ova calibrate")
+    content = read_json(run.calibration)
+    if content["weights_digest"] != run.read_record().weights_digest:
+        return _with(found, "stale", "the calibration is of other weights; run: ova calibrate")
+    fitted = (content["objective"], content["method"])
+    wanted = (recipe.calibration.objective, recipe.calibration.method)
+    if fitted != wanted and content["method"] != KEPT_DEFAULT:
+        return _with(found, "stale", "the calibration recipe has changed since; run: ova calibrate")
+    return HeadStatus(
+        found.name,
+        "calibrated",
+        content.get("note"),
+        found.label,
+        found.backbone,
+        found.run,
+        float(content["threshold"]),
+        found.validation_average_precision,
+    )
+
+
+def _with(base: HeadStatus, state: str, reason: str) -> HeadStatus:
+    return HeadStatus(
+        base.name, state, reason, base.label, base.backbone, base.run, base.threshold,
+        base.validation_average_precision,
+    )  # fmt: skip
+
+
+def _is_locked(run: RunFolder) -> bool:
+    lock = FileLock(run.lock)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def _label_digest(workspace: Workspace) -> Callable[[], str | None]:
+    """Digest the label table once, and only if somebody asks."""
+    found: list[str | None] = []
+
+    def digest() -> str | None:
+        if not found:
+            recipe = load_recipe(workspace.dataset_recipe, DatasetRecipe)
+            try:
+                found.append(label_file_digest(image_root(workspace, recipe), recipe))
+            except OvaError:
+                found.append(None)
+        return found[0]
+
+    return digest

@@ -1,0 +1,167 @@
+"""Train one head: plan -> network(s) -> weights, scores and record in a run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from filelock import FileLock, Timeout
+
+import ova
+from ova.data.dataset import Dataset
+from ova.data.location import label_file_digest
+from ova.errors import EnvironmentFault
+from ova.heads.backbones import classifier_keys
+from ova.heads.calibrated import calibrate_run
+from ova.heads.device import choose_device
+from ova.heads.inputs import input_spec, pos_weight
+from ova.heads.members import Job, assemble, fit_member, initial_network
+from ova.heads.plan import HeadPlan, plan_head, store_spec
+from ova.heads.results import make_record, write_all_scores, write_history
+from ova.heads.runs import RunFolder, new_run, run_of_digest, use_run
+from ova.heads.weights import WeightsOrigin, is_non_commercial
+from ova.progress import Progress, Silent
+from ova.storage import write_csv, write_json, write_tensors
+from ova.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class HeadOutcome:
+    """How the training of one head ended."""
+
+    name: str
+    status: str
+    """trained, kept (nothing had changed), skipped, failed, or interrupted."""
+    reason: str | None = None
+    run: str | None = None
+
+
+def train_head(
+    workspace: Workspace,
+    dataset: Dataset,
+    name: str,
+    *,
+    device: str = "auto",
+    again: bool = False,
+    progress: Progress | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> HeadOutcome:
+    """Train, score and calibrate one head; go on with an interrupted training, keep a finished one.
+
+    Args:
+        workspace: Where recipes and runs lie.
+        dataset: Opened with a pixel store in the form that this head reads.
+        name: Name of the head's recipe.
+        device: auto, cpu, cuda, cuda:N or mps.
+        again: Train anew even if nothing has changed since the last run.
+        progress: Told after every epoch.
+        should_stop: Asked after every step.
+
+    Raises:
+        OvaError: See its subclasses; what was reached so far is kept.
+    """
+    progress = progress or Silent()
+    plan = plan_head(workspace, dataset, name)
+    run = None if again else run_of_digest(workspace, name, plan.digest)
+    if run is not None and run.finished:
+        if not run.calibration.is_file():
+            calibrate_run(run, plan.recipe.calibration)
+        use_run(workspace, name, run)
+        _write_origin(run, dataset, plan)  # the label table may have changed where other heads read it
+        return HeadOutcome(name, "kept", run=run.path.name)
+    run = run or _begin_run(workspace, dataset, plan)
+    with _only_one(run):
+        _train(workspace, dataset, plan, run, choose_device(device), progress, should_stop)
+        calibrate_run(run, plan.recipe.calibration)
+        use_run(workspace, name, run)
+    return HeadOutcome(name, "trained", run=run.path.name)
+
+
+def _train(
+    workspace: Workspace,
+    dataset: Dataset,
+    plan: HeadPlan,
+    run: RunFolder,
+    device: torch.device,
+    progress: Progress,
+    should_stop: Callable[[], bool],
+) -> None:
+    store = dataset.stores[store_spec(plan.recipe)]
+    backbone, size = plan.recipe.backbone, plan.recipe.input.shape
+    channels = plan.recipe.input.channels
+    classifier = classifier_keys(backbone.name, channels=channels, size=size)
+    job = Job(plan, store, input_spec(plan, store), classifier, device, run)
+    weights = [pos_weight(plan.join(training), plan.recipe) for training, _ in plan.members]
+    progress.say(f"{plan.name}: {_describe(plan, weights)}")
+
+    fitted, origin = [], None
+    for member, weight in enumerate(weights):
+        network, origin = initial_network(workspace, job, member)
+        if not member and origin.source != "scratch":
+            progress.say(f"{plan.name}: {_describe_weights(origin)}")
+        fitted.append(fit_member(network, job, member, weight, progress, should_stop))
+    assert origin is not None  # noqa: S101 (a plan has at least one member)
+    head = assemble(job, fitted)
+    write_history(run, fitted)
+    write_all_scores(job, head)
+    digest = write_tensors(run.weights, head.tensors(), {"name": plan.name, "label": plan.recipe.label})
+    record = make_record(job, fitted, weights, origin, digest, dataset.recipe.white_level)
+    write_json(run.record, record.model_dump(mode="json"))
+    for member in range(len(fitted)):
+        run.checkpoint(member).unlink(missing_ok=True)
+        run.member(member).unlink(missing_ok=True)
+
+
+def _begin_run(workspace: Workspace, dataset: Dataset, plan: HeadPlan) -> RunFolder:
+    run = new_run(workspace, plan.name)
+    rows = sorted((image, name) for name, part in plan.parts.items() for image in part.images)
+    write_csv(run.rows, ("image", "part"), rows)
+    _write_origin(run, dataset, plan)
+    return run
+
+
+def _write_origin(run: RunFolder, dataset: Dataset, plan: HeadPlan) -> None:
+    """Say what a run is made from, so that `ova list` can tell without reading tables or pixels."""
+    origin = {
+        "digest": plan.digest,
+        "recipe": plan.recipe.training_digest(),
+        "labels": label_file_digest(dataset.root, dataset.recipe),
+        "ova_version": ova.__version__,
+        "threads": torch.get_num_threads(),
+    }
+    write_json(run.origin, origin)
+
+
+@contextmanager
+def _only_one(run: RunFolder) -> Iterator[None]:
+    """Lock a run against a second process; the lock dies with its holder.
+
+    Raises:
+        EnvironmentFault: Another process is training this run.
+    """
+    lock = FileLock(run.lock)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise EnvironmentFault(f"{run.path} is being trained by another process; wait or stop it") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _describe_weights(origin: WeightsOrigin) -> str:
+    licence = origin.licence or "unknown"
+    limit = " (not for commercial use)" if is_non_commercial(origin.licence) else ""
+    return f"starts from {origin.source}, licence {licence}{limit}"
+
+
+def _describe(plan: HeadPlan, weights: list[float]) -> str:
+    training = plan.join(plan.members[0][0])
+    text = f"{training.positives} positives, {training.negatives} negatives in training"
+    if plan.unknown:
+        text += f", {plan.unknown} unknown left out"
+    chosen = ", ".join(f"{weight:.3g}" for weight in weights)
+    return f"{text}; pos_weight {chosen} ({plan.recipe.balance.pos_weight})"

@@ -1,0 +1,66 @@
+"""Rows and batches: an image and its label never part, whatever the order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from ova.data.augment import image_keys
+from ova.data.store import PixelStore, StoreSpec, prepare_stores
+from ova.heads.batches import Rows, plan_epoch, read_batch, steps_per_epoch
+
+
+def rows_of(count: int) -> Rows:
+    images = tuple(f"{number:05d}.png" for number in range(count))
+    return Rows(images, np.zeros(count, np.int8), np.arange(count), image_keys(images))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(2, 300), st.integers(2, 40))
+def test_every_row_comes_once_per_epoch_and_no_batch_has_one_image(count: int, batch_size: int) -> None:
+    plan = plan_epoch(rows_of(count), batch_size, seed=1, epoch=1)
+    assert sorted(np.concatenate(plan.batches).tolist()) == list(range(count))
+    assert min(len(batch) for batch in plan.batches) >= 2
+    assert len(plan.batches) == steps_per_epoch(count, batch_size)
+
+
+def test_epochs_and_seeds_are_shuffled_differently_and_repeatably() -> None:
+    rows = rows_of(64)
+    orders = {
+        (seed, epoch): tuple(np.concatenate(plan_epoch(rows, 8, seed, epoch).batches).tolist())
+        for seed in (0, 1)
+        for epoch in (1, 2)
+    }
+    assert len(set(orders.values())) == 4
+    assert tuple(np.concatenate(plan_epoch(rows, 8, 0, 1).batches).tolist()) == orders[0, 1]
+
+
+@pytest.fixture
+def canaries(tmp_path: Path) -> tuple[PixelStore, list[str]]:
+    """Images whose grey value is 10 x their number."""
+    names = [f"{number}.png" for number in range(20)]
+    for number, name in enumerate(names):
+        Image.fromarray(np.full((4, 4), 10 * number, np.uint8)).save(tmp_path / name)
+    spec = StoreSpec(4, 4, 1)
+    _, stores = prepare_stores(tmp_path, names[::-1], [spec], tmp_path / "store", known={})
+    return stores[spec], names
+
+
+def test_labels_travel_with_their_pixels(canaries: tuple[PixelStore, list[str]]) -> None:
+    store, names = canaries
+    shuffled = [names[index] for index in np.random.default_rng(0).permutation(20)]
+    labels = np.array([int(name.split(".")[0]) % 2 for name in shuffled], np.int8)
+    rows = Rows.of(shuffled, labels, store)
+    assert list(rows.images) == sorted(names)
+    for batch in plan_epoch(rows, 6, seed=3, epoch=1).batches:
+        pixels = read_batch(store, rows.positions[batch], torch.device("cpu"))
+        assert pixels.shape[1:] == (1, 4, 4)
+        numbers = (pixels[:, 0, 0, 0] / 10).int().tolist()
+        assert [rows.images[index] for index in batch] == [f"{number}.png" for number in numbers]
+        assert [number % 2 for number in numbers] == rows.labels[batch].tolist()

@@ -1,0 +1,103 @@
+"""Calibration of a run: never on rows it must not see, never with other weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import precision_recall_curve
+from small import head_recipe
+
+from ova.ensembles.train import train_heads
+from ova.errors import ArtefactError, DataError
+from ova.heads.calibrated import calibrate_head, calibrate_run, load_head
+from ova.heads.recipe import CalibrationSettings
+from ova.heads.runs import RunFolder, current_run
+from ova.heads.scores import Scores, read_scores, write_scores
+from ova.storage import read_csv
+from ova.workspace import Workspace
+
+
+@pytest.fixture
+def trained(make_workspace: Callable[..., Workspace]) -> Workspace:
+    workspace = make_workspace({"spot": head_recipe(training={"epochs": 2})}, count=140)
+    train_heads(workspace, device="cpu")
+    return workspace
+
+
+def images_of(run: RunFolder, part: str) -> list[str]:
+    return [row["image"] for row in read_csv(run.rows) if row["part"] == part]
+
+
+def test_argmax_reaches_the_best_f1_of_the_stored_scores(trained: Workspace) -> None:
+    run = current_run(trained, "spot")
+    calibration = calibrate_run(run, CalibrationSettings(method="argmax"))
+    scores = read_scores(run.scores)
+    precision, recall, _ = precision_recall_curve(scores.labels, scores.logits)
+    with np.errstate(invalid="ignore"):
+        best = np.nanmax(2 * precision * recall / (precision + recall))
+    assert calibration.f1 == pytest.approx(best)
+    assert calibration.positives == int(scores.labels.sum())
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_rows_that_were_trained_on_or_are_kept_for_the_test_are_refused(
+    trained: Workspace, part: str
+) -> None:
+    run = current_run(trained, "spot")
+    scores = read_scores(run.scores)
+    leaked = (*scores.images[1:], images_of(run, part)[0])
+    write_scores(run.scores, Scores(leaked, scores.labels, scores.logits))
+    before = run.calibration.read_bytes()
+    with pytest.raises(DataError, match="1 "):
+        calibrate_head(trained, "spot")
+    assert run.calibration.read_bytes() == before
+
+
+def test_rows_that_nobody_knows_are_refused(trained: Workspace) -> None:
+    run = current_run(trained, "spot")
+    scores = read_scores(run.scores)
+    write_scores(run.scores, Scores(("foreign.png", *scores.images[1:]), scores.labels, scores.logits))
+    with pytest.raises(ArtefactError, match="not in"):
+        calibrate_head(trained, "spot")
+
+
+def edit(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_a_threshold_of_other_weights_is_refused(trained: Workspace) -> None:
+    run = current_run(trained, "spot")
+    load_head(trained, "spot")
+    edit(run.calibration, weights_digest="0" * 64)
+    with pytest.raises(ArtefactError, match="other weights"):
+        load_head(trained, "spot")
+
+
+def test_changed_weights_are_refused(trained: Workspace) -> None:
+    run = current_run(trained, "spot")
+    content = bytearray(run.weights.read_bytes())
+    content[-1] ^= 1
+    run.weights.write_bytes(content)
+    with pytest.raises(ArtefactError, match="damaged"):
+        load_head(trained, "spot")
+
+
+@pytest.mark.parametrize("change", [{"format": 2}, {"members": "1"}, {"surprise": 1}, {"name": "other"}])
+def test_a_record_that_was_edited_is_refused(trained: Workspace, change: dict[str, object]) -> None:
+    edit(current_run(trained, "spot").record, **change)
+    with pytest.raises(ArtefactError):
+        load_head(trained, "spot")
+
+
+@pytest.mark.parametrize("cell", ["2", "x", ""])
+def test_a_damaged_score_table_is_refused(trained: Workspace, cell: str) -> None:
+    run = current_run(trained, "spot")
+    lines = run.scores.read_text().splitlines()
+    image, _, logit = lines[1].split(",")
+    run.scores.write_text("\n".join([lines[0], f"{image},{cell},{logit}", *lines[2:]]) + "\n")
+    with pytest.raises(ArtefactError, match="damaged"):
+        calibrate_head(trained, "spot")
