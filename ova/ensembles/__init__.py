@@ -1,0 +1,1 @@
+"""Several heads as one model: coupling, one ONNX file, prediction."""

@@ -1,0 +1,121 @@
+"""Does a combined model say what the heads in torch say? Compared on real images before it may be used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ova.data.images import decode_image, luma
+from ova.data.resize import resize_pixels
+from ova.ensembles.combined import CalibratedHead
+from ova.ensembles.coupling import choose, couple
+from ova.ensembles.manifest import Manifest, ParityEntry
+from ova.ensembles.runtime import CombinedModel
+from ova.errors import ArtefactError, DataError, RecipeError, first_few
+from ova.heads.head import Head
+
+MAX_LOGIT_DIFFERENCE = 1e-4
+_BATCH = 16
+
+RealImage = Path | NDArray[np.uint8]
+
+
+def check_parity(
+    model: CombinedModel, heads: Sequence[CalibratedHead], images: Sequence[RealImage]
+) -> ParityEntry:
+    """Predict images with the model and with the heads in torch, and compare.
+
+    The reference takes the way of training: decode to RGB, luma where the head reads grey, resize in numpy,
+    the head in torch, then `Calibration.decide` and `ova.ensembles.coupling`.
+
+    Args:
+        model: The combined model, in ONNX Runtime.
+        heads: The heads it was made from, in the order of its outputs.
+        images: Files, or decoded pixels (height, width, 1 or 3); at least one.
+
+    Returns:
+        How far apart the two were.
+
+    Raises:
+        ArtefactError: A decision or choice differs, or a logit by more than 1e-4.
+        DataError: An image cannot be read.
+        RecipeError: There is no image.
+    """
+    if not images:
+        raise RecipeError("export compares the model on real images; name at least one")
+    expected = _reference(heads, images, model.manifest)
+    predictions = list(model.predict(images, batch_size=_BATCH))
+    unread = [prediction.error for prediction in predictions if prediction.error]
+    if unread:
+        raise ArtefactError(f"the exported model gives no answer: {first_few(unread, 3)}")
+    logits = np.array([list(each.logits.values()) for each in predictions], np.float32)
+    decisions = np.array([list(each.decisions.values()) for each in predictions], np.bool_)
+    differences = np.abs(expected.logits - logits)
+    tipped = (expected.decisions != decisions).any(axis=1)
+    tipped |= np.array(expected.chosen) != np.array([each.label for each in predictions])
+    parity = ParityEntry(len(images), float(differences.max()), int(tipped.sum()))
+    if parity.decision_flips or not parity.max_logit_difference <= MAX_LOGIT_DIFFERENCE:
+        worst = int(np.argmax(np.where(tipped, np.inf, differences.max(axis=1))))
+        raise ArtefactError(
+            f"the exported model differs from torch: {parity.decision_flips} of {len(images)} images are"
+            f" decided otherwise, logits differ by up to {parity.max_logit_difference:.2g} (worst on"
+            f" {predictions[worst].image}); nothing was written"
+        )
+    return parity
+
+
+@dataclass(frozen=True)
+class _Expected:
+    logits: NDArray[np.float32]
+    """(images, K)."""
+    decisions: NDArray[np.bool_]
+    """(images, K)."""
+    chosen: list[str | None]
+    """(images,) label in argmax mode."""
+
+
+def _reference(heads: Sequence[CalibratedHead], images: Sequence[RealImage], manifest: Manifest) -> _Expected:
+    rows = []
+    for start in range(0, len(images), _BATCH):
+        decoded = [_decoded(image, manifest.white_level) for image in images[start : start + _BATCH]]
+        rows.append(np.column_stack([_torch_logits(head.head, decoded) for head in heads]))
+    logits = np.concatenate(rows)
+    decisions = [head.calibration.decide(logits[:, index]) for index, head in enumerate(heads)]
+    return _Expected(logits, np.column_stack(decisions), _chosen(logits, heads, manifest))
+
+
+def _decoded(image: RealImage, white_level: int | None) -> NDArray[np.uint8]:
+    if isinstance(image, Path):
+        return decode_image(image, channels=3, white_level=white_level)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3):
+        raise DataError(f"pixels are {image.dtype} {image.shape}; give uint8 (height, width, 1 or 3)")
+    return np.repeat(image, 3 // image.shape[2], axis=2)
+
+
+def _torch_logits(head: Head, decoded: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    spec = head.input_spec
+    pixels = [
+        resize_pixels(image if spec.channels == 3 else luma(image)[:, :, None], (spec.height, spec.width))
+        for image in decoded
+    ]
+    batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).to(torch.float32)
+    with torch.inference_mode():
+        return head(batch).numpy()
+
+
+def _chosen(
+    logits: NDArray[np.float32], heads: Sequence[CalibratedHead], manifest: Manifest
+) -> list[str | None]:
+    if manifest.none_prior is None:
+        return [None] * len(logits)
+    calibrations = [head.calibration for head in heads]
+    calibrated = logits.astype(np.float64) * [each.slope for each in calibrations]
+    calibrated += [each.intercept for each in calibrations]
+    scores = couple(calibrated, [each.prior for each in calibrations], manifest.none_prior)
+    names = (*manifest.labels, None)
+    return [names[index] for index in choose(scores)]

@@ -1,0 +1,98 @@
+"""Export an ensemble of a workspace: its trained heads, its rule, and real images to compare on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ova.data.dataset import Dataset, open_dataset
+from ova.data.labels import inside_root
+from ova.data.splits import TEST, TRAIN
+from ova.ensembles.coupling import none_prior_of
+from ova.ensembles.export import ExportReport, export_combined
+from ova.ensembles.recipe import read_ensemble_recipe
+from ova.errors import RecipeError
+from ova.heads.calibrate import Calibration
+from ova.heads.calibrated import TrainedHead, load_head
+from ova.heads.head import Head
+from ova.progress import Progress, Silent
+from ova.workspace import Workspace
+
+COMPARED_IMAGES = 64
+
+
+@dataclass(frozen=True, eq=False)
+class _Exportable:
+    """A trained head as the exporter wants it."""
+
+    name: str
+    label: str
+    head: Head
+    calibration: Calibration
+    weights_digest: str
+    record: dict[str, Any]
+
+
+def export(workspace: Workspace, name: str, *, progress: Progress | None = None) -> ExportReport:
+    """Write the combined model of an ensemble, after comparing it with torch on the user's own images.
+
+    Args:
+        workspace: Where recipes and trained heads lie.
+        name: The ensemble.
+        progress: Told what is being done.
+
+    Raises:
+        RecipeError: The ensemble's recipe is wrong.
+        ArtefactError: A head is not trained or damaged, or the file differs from torch; nothing is written.
+        DataError: Images cannot be read.
+    """
+    progress = progress or Silent()
+    recipe = read_ensemble_recipe(workspace, name)
+    progress.start("exporting", 3)
+    heads = [load_head(workspace, head) for head in recipe.heads]
+    progress.advance("exporting", 1)
+    dataset = open_dataset(workspace, progress=progress)
+    calibration_rows = _calibration_rows(dataset)
+    chosen = calibration_rows[:: max(1, len(calibration_rows) // COMPARED_IMAGES)][:COMPARED_IMAGES]
+    none_prior = recipe.none_prior
+    if recipe.mode == "argmax" and none_prior is None:
+        none_prior = _none_prior(dataset, calibration_rows, heads)
+    progress.advance("exporting", 2)
+    report = export_combined(
+        [_exportable(head) for head in heads],
+        name=name,
+        folder=workspace.ensemble_output(name),
+        images=[inside_root(dataset.root, dataset.table.images[row]) for row in chosen],
+        mode=recipe.mode,
+        none_prior=none_prior,
+        output_names=recipe.output_names,
+        white_level=dataset.recipe.white_level,
+    )
+    progress.advance("exporting", 3)
+    return report
+
+
+def _calibration_rows(dataset: Dataset) -> Sequence[int]:
+    """Rows that no training saw and that are not test rows, in the order of their names."""
+    used = (TRAIN, TEST)
+    rows = [row for row, image in enumerate(dataset.table.images) if dataset.split.part_of[image] not in used]
+    if not rows:
+        raise RecipeError("the split has no validation rows to compare the exported model on")
+    return sorted(rows, key=lambda row: dataset.table.images[row])
+
+
+def _none_prior(dataset: Dataset, rows: Sequence[int], heads: Sequence[TrainedHead]) -> float:
+    columns = [dataset.table.column(head.label)[rows] for head in heads]
+    return none_prior_of(np.stack(columns, axis=1))
+
+
+def _exportable(head: TrainedHead) -> _Exportable:
+    record = {
+        "backbone": head.record.recipe.backbone.name,
+        "weights_licence": head.record.licence,
+        "initial_weights": head.record.initial_weights,
+    }
+    return _Exportable(head.name, head.label, head.head, head.calibration, head.weights_digest, record)

@@ -1,0 +1,224 @@
+"""Prediction with a combined model: needs onnxruntime, numpy and Pillow, and never torch.
+
+model = CombinedModel.load(Path("runs/ensembles/solar-cell"))
+for prediction in model.predict(sorted(Path("images").glob("*.png"))):
+    print(prediction.to_json())
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ova.data.images import decode_image, luma
+from ova.ensembles.manifest import (
+    INPUT_NAME,
+    MANIFEST_FILE,
+    MODEL_FILE,
+    OUTPUT_NAMES,
+    Manifest,
+    read_manifest,
+)
+from ova.ensembles.onnx_file import MAX_MODEL_BYTES
+from ova.ensembles.session import open_session
+from ova.errors import ArtefactError, DataError
+
+ImageSource = Path | str | bytes | NDArray[np.uint8]
+Outputs = dict[str, NDArray[Any]]
+
+# Logits of one image may differ by about 1e-6 between batch sizes; an image whose decision is nearer to
+# tipping than this is scored again alone, and that result stands whatever batch it came in.
+_CLOSE_CALL = 1e-3
+_MAX_BATCH_PIXELS = 8_000_000
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a combined model says about one image, by label, or why it says nothing."""
+
+    image: str
+    """The path as it was given; `#3` for the fourth image if that was bytes or an array."""
+    logits: dict[str, float] = field(default_factory=dict)
+    probabilities: dict[str, float] = field(default_factory=dict)
+    """Calibrated probability of each label on its own."""
+    decisions: dict[str, bool] = field(default_factory=dict)
+    """Whether each label's logit reaches its threshold, in both modes."""
+    label: str | None = None
+    """The chosen label in argmax mode, None for none of them; always None in multilabel mode."""
+    error: str | None = None
+    """Why there is no answer."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object of this image."""
+        if self.error is not None:
+            return {"image": self.image, "error": self.error}
+        return {
+            "image": self.image,
+            "logits": self.logits,
+            "probabilities": self.probabilities,
+            "decisions": self.decisions,
+            "label": self.label,
+        }
+
+
+class CombinedModel:
+    """An exported ensemble, ready to predict. Make one with `load`."""
+
+    def __init__(self, content: bytes, manifest: Manifest, *, threads: int | None = None) -> None:
+        """Start ONNX Runtime on the bytes of a model.
+
+        Raises:
+            ArtefactError: The bytes are not the model that the manifest describes.
+        """
+        self.manifest = manifest
+        self._session = open_session(content, manifest, threads)
+
+    @classmethod
+    def load(cls, path: Path, *, threads: int | None = None) -> CombinedModel:
+        """Load a combined model and check it against its manifest.
+
+        Args:
+            path: The folder of an exported ensemble, or the ONNX file in it; `manifest.json` lies beside it.
+            threads: Threads of one prediction; as many as there are cores by default.
+
+        Raises:
+            ArtefactError: Either file is missing, damaged, changed, foreign, or names other files.
+        """
+        model = path / MODEL_FILE if path.is_dir() else path
+        if model.is_symlink() or not model.is_file():
+            raise ArtefactError(f"{model} is missing; export the ensemble first")
+        manifest = read_manifest(model.parent / MANIFEST_FILE)
+        if model.stat().st_size > MAX_MODEL_BYTES:
+            raise ArtefactError(f"{model} is larger than 2 GiB; it is not a model of ova")
+        try:
+            return cls(model.read_bytes(), manifest, threads=threads)
+        except ArtefactError as error:
+            raise ArtefactError(f"{model} is refused: {error}; export the ensemble again") from error
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Label texts in the order of the outputs."""
+        return self.manifest.labels
+
+    @property
+    def mode(self) -> str:
+        """`multilabel` or `argmax`."""
+        return self.manifest.mode
+
+    def run(self, images: NDArray[np.uint8]) -> Outputs:
+        """Score a batch of decoded images of one size.
+
+        Args:
+            images: (batch, height, width, `manifest.channels`) uint8.
+
+        Returns:
+            The outputs by name, see `ova.ensembles.combined.CombinedNetwork.forward`.
+        """
+        names = OUTPUT_NAMES[self.manifest.mode]
+        values = self._session.run(names, {INPUT_NAME: images})
+        return {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
+
+    def predict(self, images: Iterable[ImageSource], *, batch_size: int = 16) -> Iterator[Prediction]:
+        """Predict images one after the other, in the order given.
+
+        Images of the same size are scored together; the decisions do not depend on which. An image that
+        cannot be read gets a prediction with an `error`, and the others are answered all the same.
+
+        Args:
+            images: JPEG or PNG files, their bytes, or uint8 pixels (height, width[, 1 or 3]).
+            batch_size: Images that are decoded and scored at a time.
+        """
+        numbered = iter(enumerate(images))
+        while chunk := list(islice(numbered, max(1, batch_size))):
+            yield from self._predict_chunk(chunk)
+
+    def _predict_chunk(self, chunk: list[tuple[int, ImageSource]]) -> list[Prediction]:
+        results: dict[int, Prediction] = {}
+        groups: dict[tuple[int, ...], dict[int, NDArray[np.uint8]]] = {}
+        names = {number: _name(number, source) for number, source in chunk}
+        for number, source in chunk:
+            try:
+                pixels = self._decode(source)
+                groups.setdefault(pixels.shape, {})[number] = pixels
+            except (DataError, MemoryError) as error:
+                results[number] = Prediction(names[number], error=str(error) or "not enough memory")
+        for shape, group in groups.items():
+            room = max(1, _MAX_BATCH_PIXELS // (shape[0] * shape[1]))
+            waiting = iter(group.items())
+            while batch := dict(islice(waiting, room)):
+                for number, outcome in zip(batch, self._score(list(batch.values())), strict=True):
+                    results[number] = self._answer(names[number], outcome)
+        return [results[number] for number, _ in chunk]
+
+    def _decode(self, source: ImageSource) -> NDArray[np.uint8]:
+        channels, white_level = self.manifest.channels, self.manifest.white_level
+        if isinstance(source, np.ndarray):
+            return _as_channels(source, channels)
+        path = Path(source) if isinstance(source, str) else source
+        return decode_image(path, channels=channels, white_level=white_level)
+
+    def _score(self, batch: list[NDArray[np.uint8]]) -> list[Outputs | str]:
+        """Return the outputs of each image of one size, or why there are none."""
+        if len(batch) == 1:
+            return [self._score_alone(batch[0])]
+        try:
+            outputs = self.run(np.stack(batch))
+        except Exception:  # ONNX Runtime raises many kinds; alone, each image gets its own answer
+            return [self._score_alone(pixels) for pixels in batch]
+        rows = [{name: values[row] for name, values in outputs.items()} for row in range(len(batch))]
+        return [
+            self._score_alone(pixels) if self._is_close(row) else row
+            for pixels, row in zip(batch, rows, strict=True)
+        ]
+
+    def _score_alone(self, pixels: NDArray[np.uint8]) -> Outputs | str:
+        try:
+            outputs = {name: values[0] for name, values in self.run(pixels[None]).items()}
+        except Exception as error:
+            return f"cannot be scored: {' '.join(str(error).split())}"
+        if not np.isfinite(outputs["logits"]).all():
+            return "cannot be scored: a logit is not a finite number"
+        return outputs
+
+    def _is_close(self, row: Outputs) -> bool:
+        """Say whether rounding might tip a decision, or whether a logit is not finite."""
+        thresholds = np.array([head.threshold for head in self.manifest.heads])
+        margins = np.abs(row["logits"] - thresholds) / (1 + np.abs(thresholds))
+        if "scores" in row:
+            second, first = np.sort(row["scores"])[-2:]
+            margins = np.append(margins, first - second)
+        return not (np.isfinite(row["logits"]).all() and margins.min() > _CLOSE_CALL)
+
+    def _answer(self, name: str, outcome: Outputs | str) -> Prediction:
+        if isinstance(outcome, str):
+            return Prediction(name, error=f"{name}: {outcome}")
+        choice = int(outcome["choice"]) if "choice" in outcome else len(self.labels)
+        return Prediction(
+            name,
+            logits=dict(zip(self.labels, outcome["logits"].tolist(), strict=True)),
+            probabilities=dict(zip(self.labels, outcome["probabilities"].tolist(), strict=True)),
+            decisions=dict(zip(self.labels, outcome["decisions"].tolist(), strict=True)),
+            label=self.labels[choice] if choice < len(self.labels) else None,
+        )
+
+
+def _name(number: int, source: ImageSource) -> str:
+    return str(source) if isinstance(source, str | Path) else f"#{number}"
+
+
+def _as_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
+    """Turn decoded pixels into (height, width, channels)."""
+    shaped = pixels[:, :, None] if pixels.ndim == 2 else pixels
+    if shaped.dtype != np.uint8 or shaped.ndim != 3 or shaped.shape[2] not in (1, 3) or not shaped.size:
+        raise DataError(
+            f"pixels are {pixels.dtype} {pixels.shape}; give uint8 (height, width) or (height, width, 1 or 3)"
+        )
+    if shaped.shape[2] == channels:
+        return shaped
+    return luma(shaped)[:, :, None] if channels == 1 else np.repeat(shaped, 3, axis=2)

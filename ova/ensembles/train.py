@@ -1,0 +1,129 @@
+"""Train many heads, one after the other or side by side; what happens to one is of no concern to the rest."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import torch
+from joblib import Parallel, delayed
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from ova.data.dataset import Dataset, open_dataset
+from ova.errors import OvaError, RecipeError
+from ova.heads.device import choose_device
+from ova.heads.fit import Interrupted
+from ova.heads.plan import HeadSkipped, store_spec
+from ova.heads.recipe import read_head_recipe
+from ova.heads.train import HeadOutcome, train_head
+from ova.progress import Progress, Silent
+from ova.workspace import Workspace
+
+log = logging.getLogger("ova")
+
+
+def train_heads(
+    workspace: Workspace,
+    names: Sequence[str] = (),
+    *,
+    jobs: int = 1,
+    device: str = "auto",
+    again: bool = False,
+    progress: Progress | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> list[HeadOutcome]:
+    """Train heads by name, or all of them; one that fails leaves the others done.
+
+    Args:
+        workspace: Where recipes and runs lie.
+        names: Heads; all that have a recipe if empty.
+        jobs: How many to train side by side, each with its share of the cores. On a CPU the weights are
+            bit-identical only for the same number of threads, which every record holds.
+        device: auto, cpu, cuda, cuda:N or mps.
+        again: Train anew even what has not changed.
+        progress: Told after every image and epoch.
+        should_stop: Asked after every step.
+
+    Returns:
+        One outcome per head, in the order asked for.
+
+    Raises:
+        RecipeError: A name has no recipe, a recipe or the device is wrong, or there is nothing to train.
+        EnvironmentFault: This machine has no such device.
+        DataError: Labels or images are refused.
+    """
+    progress = progress or Silent()
+    names = list(dict.fromkeys(names)) or workspace.head_names()
+    if not names:
+        raise RecipeError(f"no head to train: {workspace.root / 'heads'} has no recipe; ova init writes some")
+    choose_device(device)  # a wrong name is told before any image is read
+    specs = [store_spec(read_head_recipe(workspace, name)) for name in names]
+    dataset = open_dataset(workspace, specs, progress)
+    if jobs > 1 and len(names) > 1:
+        return _side_by_side(workspace, names, jobs, device, again, progress)
+    return [_train_one(workspace, dataset, name, device, again, progress, should_stop) for name in names]
+
+
+def _train_one(
+    workspace: Workspace,
+    dataset: Dataset,
+    name: str,
+    device: str,
+    again: bool,
+    progress: Progress,
+    should_stop: Callable[[], bool],
+) -> HeadOutcome:
+    """Train one head and turn whatever happens to it into an outcome."""
+    try:
+        return train_head(
+            workspace, dataset, name, device=device, again=again, progress=progress, should_stop=should_stop
+        )
+    except HeadSkipped as error:
+        return HeadOutcome(name, "skipped", str(error))
+    except Interrupted as error:
+        return HeadOutcome(name, "interrupted", str(error))
+    except OvaError as error:
+        return HeadOutcome(name, "failed", str(error))
+    except (torch.OutOfMemoryError, MemoryError):
+        return HeadOutcome(name, "failed", "out of memory; lower training.batch_size or input.size")
+    except Exception as error:  # a head must not take the others down, whatever its backbone throws
+        log.exception("head %s failed", name)
+        reason = (str(error).splitlines() or [""])[0]
+        return HeadOutcome(name, "failed", f"{type(error).__name__}: {reason}; --debug shows where")
+
+
+def _side_by_side(
+    workspace: Workspace, names: Sequence[str], jobs: int, device: str, again: bool, progress: Progress
+) -> list[HeadOutcome]:
+    """Train in worker processes; outcomes arrive as heads finish, and are put in the order asked for."""
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    progress.start("training heads", len(names))
+    outcomes: dict[str, HeadOutcome] = {}
+    parallel = Parallel(
+        n_jobs=jobs, backend="loky", inner_max_num_threads=threads, return_as="generator_unordered"
+    )
+    try:
+        arriving: Iterable[HeadOutcome] = parallel(
+            delayed(_in_worker)(workspace.root, name, device, again, threads) for name in names
+        )  # pyright: ignore[reportAssignmentType] (joblib does not say what it yields)
+        for outcome in arriving:
+            outcomes[outcome.name] = outcome
+            progress.advance("training heads", len(outcomes), outcome.name)
+    except TerminatedWorkerError:
+        # The dead worker takes the pool with it, but every finished head is on disk.
+        reason = "its worker process died (out of memory?); run the same command again, with fewer --jobs"
+        for name in names:
+            outcomes.setdefault(name, HeadOutcome(name, "failed", reason))
+    return [outcomes[name] for name in names]
+
+
+def _in_worker(root: Path, name: str, device: str, again: bool, threads: int) -> HeadOutcome:
+    torch.set_num_threads(threads)
+    workspace = Workspace(root)
+    try:
+        dataset = open_dataset(workspace, [store_spec(read_head_recipe(workspace, name))])
+    except OvaError as error:
+        return HeadOutcome(name, "failed", str(error))
+    return _train_one(workspace, dataset, name, device, again, Silent(), lambda: False)
