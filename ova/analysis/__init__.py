@@ -1,0 +1,1 @@
+"""How good each head really is: tables, curves, a report."""

@@ -1,0 +1,156 @@
+"""How good heads of a workspace are on their test rows: gather what runs left, measure, write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ova.analysis.choices import Choices
+from ova.analysis.plots import write_plots
+from ova.analysis.tables import Analysis, HeadEvidence, analyse_heads, write_tables
+from ova.ensembles.coupling import choose, couple
+from ova.ensembles.manifest import MANIFEST_FILE, Manifest, read_manifest
+from ova.ensembles.recipe import read_ensemble_recipe
+from ova.errors import ArtefactError, RecipeError
+from ova.heads.calibrate import Calibration
+from ova.heads.calibrated import read_calibration
+from ova.heads.runs import HeadRecord, RunFolder, current_run
+from ova.heads.scores import Scores, read_scores
+from ova.recipes import nearest
+from ova.storage import read_csv
+from ova.workspace import Workspace
+
+
+@dataclass(frozen=True, eq=False)
+class _Tested:
+    """One head with what its run left."""
+
+    name: str
+    run: RunFolder
+    record: HeadRecord
+    calibration: Calibration
+    scores: Scores
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """An analysis, and the files that were written of it."""
+
+    analysis: Analysis
+    files: tuple[Path, ...]
+
+
+def analyse(workspace: Workspace, name: str | None = None, *, heads: Sequence[str] = ()) -> Report:
+    """Measure an ensemble, or chosen heads, on test rows, and write tables and curves.
+
+    Args:
+        workspace: Where trained heads lie.
+        name: An ensemble; its tables and curves go into `runs/ensembles/NAME/`.
+        heads: Instead of an ensemble: heads, all trained ones if empty; nothing is written then but the
+            curves into each head's run.
+
+    Raises:
+        RecipeError: There is no such ensemble or head.
+        ArtefactError: A head is not trained, damaged, or the exported model is of other weights.
+    """
+    mode, choices = "multilabel", None
+    if name is not None:
+        recipe = read_ensemble_recipe(workspace, name)
+        heads, mode = recipe.heads, recipe.mode
+    tested = [_tested(workspace, head) for head in heads or _trained(workspace)]
+    if name is not None and mode == "argmax":
+        choices = _choices(workspace, name, tested)
+    evidence = [_evidence(head) for head in tested]
+    analysis = analyse_heads(evidence, ensemble=name, mode=mode, choices=choices)
+    files: list[Path] = []
+    histories = {head.name: read_csv(head.run.history) for head in tested}
+    best = {head.name: head.record.best_epochs for head in tested}
+    if name is not None:
+        folder = workspace.ensemble_output(name)
+        files += write_tables(folder, analysis)
+        files += write_plots(folder, evidence, analysis, histories, best)
+    else:
+        for head, result in zip(tested, evidence, strict=True):
+            own = analyse_heads([result], ensemble=None, mode=mode)
+            files += write_plots(head.run.path, [result], own, histories, best)
+    return Report(analysis, tuple(files))
+
+
+def analyse_any(workspace: Workspace, names: Sequence[str]) -> Report:
+    """Measure what is named: one ensemble, or heads; without a name the only ensemble, or all heads.
+
+    Raises:
+        RecipeError: A name is neither, or several ensembles are named together.
+    """
+    ensembles = workspace.ensemble_names()
+    if not names and len(ensembles) == 1:
+        return analyse(workspace, ensembles[0])
+    if len(names) == 1 and names[0] in ensembles:
+        return analyse(workspace, names[0])
+    known = workspace.head_names()
+    for name in names:
+        if name not in known:
+            raise RecipeError(
+                f"{name!r} is neither a head nor an ensemble{nearest(name, [*known, *ensembles])}"
+                if name not in ensembles
+                else f"{name!r} is an ensemble; analyse it alone"
+            )
+    return analyse(workspace, heads=names)
+
+
+def _trained(workspace: Workspace) -> list[str]:
+    names = [name for name in workspace.head_names() if workspace.current_run(name).is_file()]
+    if not names:
+        raise ArtefactError("no head is trained yet; run: ova train")
+    return names
+
+
+def _tested(workspace: Workspace, name: str) -> _Tested:
+    run = current_run(workspace, name)
+    record = run.read_record()
+    return _Tested(name, run, record, read_calibration(run, record), read_scores(run.test_scores))
+
+
+def _evidence(head: _Tested) -> HeadEvidence:
+    return HeadEvidence(
+        name=head.name,
+        label=head.record.label,
+        threshold=head.calibration.threshold,
+        labels=head.scores.labels,
+        logits=head.scores.logits,
+        images=head.scores.images,
+        seconds=head.record.seconds,
+    )
+
+
+def _choices(workspace: Workspace, name: str, tested: Sequence[_Tested]) -> Choices:
+    """Count the argmax choices on test rows that every head has scored."""
+    manifest = _manifest_of(workspace, name, tested)
+    assert manifest.none_prior is not None  # noqa: S101 (checked with the manifest)
+    common = sorted(set.intersection(*(set(head.scores.images) for head in tested)))
+    logits, values = [], []
+    for head in tested:
+        row_of = {image: row for row, image in enumerate(head.scores.images)}
+        rows = [row_of[image] for image in common]
+        scores = head.scores.logits[rows]
+        logits.append(head.calibration.slope * scores + head.calibration.intercept)
+        values.append(head.scores.labels[rows])
+    priors = [head.calibration.prior for head in tested]
+    chosen = choose(couple(np.stack(logits, axis=1), priors, manifest.none_prior))
+    return Choices.of(manifest.labels, np.stack(values, axis=1), chosen)
+
+
+def _manifest_of(workspace: Workspace, name: str, tested: Sequence[_Tested]) -> Manifest:
+    """Read the manifest of the exported ensemble, which must be of these very heads."""
+    path = workspace.ensemble_output(name) / MANIFEST_FILE
+    if not path.is_file():
+        raise ArtefactError(f"argmax choices are measured on the exported model; run: ova export {name}")
+    manifest = read_manifest(path)
+    current = [(head.name, head.record.weights_digest, head.calibration.threshold) for head in tested]
+    exported = [(head.name, head.weights_digest, head.threshold) for head in manifest.heads]
+    if current != exported:
+        raise ArtefactError(f"{path} is of other heads, weights or thresholds; run: ova export {name}")
+    return manifest

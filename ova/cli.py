@@ -1,0 +1,193 @@
+"""The command line: options -> one library call -> a table, or JSON.
+
+Nothing heavy is imported before a command needs it, so that `ova --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import ova
+from ova import cli_data, console, render
+from ova.errors import OvaError, PartialError, RecipeError
+from ova.session import Json, session
+
+app = typer.Typer(
+    help="One binary model per class, calibrated, merged into one file, and honest about how good each is.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(cli_data.app, name="data")
+
+
+Heads = Annotated[list[str] | None, typer.Argument(help="Names of heads; all if none is given.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        console.show_lines([f"ova {ova.__version__}"])
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    folder: Annotated[Path, typer.Option("-C", help="Work in this workspace.", metavar="DIR")] = Path(),
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no notes.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True)] = False,
+) -> None:
+    session.folder, session.quiet, session.debug = folder, quiet, debug
+    logging.basicConfig(level=logging.INFO if debug else logging.CRITICAL, stream=sys.stderr)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where to put the demo workspace.")] = Path("ova-demo"),
+) -> None:
+    """Run the whole flow on generated solar cells, in a couple of minutes on two cores."""
+    from ova.demo import run_demo
+
+    with session.progress() as progress, console.stop_on_signal() as stop:
+        result = run_demo(folder, progress=progress, should_stop=stop)
+    render.outcome_errors(result.outcomes)
+    render.analysis(result.report, "solar-cell")
+    console.show_lines(result.lines())
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where to make the workspace.")] = Path(),
+    labels: Annotated[Path | None, typer.Option(help="Label table (CSV).")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of images, or of class folders.")] = None,
+    image_column: Annotated[str | None, typer.Option(help="Column of the image paths.")] = None,
+    class_column: Annotated[str | None, typer.Option(help="Long table: column of the class.")] = None,
+) -> None:
+    """Make a workspace from a label table, or from a folder of class folders."""
+    from ova.ensembles.scaffold import make_workspace
+
+    made = make_workspace(
+        folder, labels=labels, images=images, image_column=image_column, class_column=class_column
+    )
+    console.show_table("labels", made.rows())
+    console.show_lines([f"wrote {path}" for path in made.files] + [f"next: ova -C {folder} train"])
+
+
+@app.command()
+def train(
+    heads: Heads = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Heads to train side by side.")] = 1,
+    device: Device = "auto",
+    again: Annotated[bool, typer.Option("--again", help="Train anew what has not changed, too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train the named heads, or all: score and calibrate them too. Goes on where it was interrupted."""
+    from ova.ensembles.train import train_heads
+
+    workspace = session.workspace()
+    with session.progress() as progress, console.stop_on_signal() as stop:
+        outcomes = train_heads(
+            workspace, heads or (), jobs=jobs, device=device, again=again, progress=progress, should_stop=stop
+        )
+    render.outcomes(outcomes, as_json=as_json)
+    render.outcome_errors(outcomes)
+
+
+@app.command()
+def calibrate(heads: Heads = None, as_json: Json = False) -> None:
+    """Fit thresholds and probabilities again from stored scores: no training, no accelerator."""
+    from ova.heads.calibrated import calibrate_heads
+
+    render.calibrations(calibrate_heads(session.workspace(), heads or ()), as_json=as_json)
+
+
+@app.command()
+def export(
+    ensemble: Annotated[str, typer.Argument(help="Name of the ensemble.")], as_json: Json = False
+) -> None:
+    """Write the combined model of an ensemble as one ONNX file, loaded again and compared."""
+    from ova.ensembles.publish import export as write_model
+
+    with session.progress() as progress:
+        report = write_model(session.workspace(), ensemble, progress=progress)
+    render.exported(report, as_json=as_json)
+
+
+@app.command()
+def analyse(
+    names: Annotated[list[str] | None, typer.Argument(help="An ensemble, or heads.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show how good each head is on its test rows, with intervals, and write tables and curves."""
+    from ova.analysis.evidence import analyse_any
+
+    report = analyse_any(session.workspace(), names or [])
+    if as_json:
+        console.show_json(report.analysis.to_json())
+        return
+    render.analysis(report, report.analysis.ensemble or "heads")
+    console.show_lines([f"wrote {path}" for path in report.files])
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="model.onnx, its folder, or an ensemble of the workspace.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files or folders.")],
+    as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the result as CSV on stdout.")] = False,
+) -> None:
+    """Label files or folders with a combined model."""
+    from ova.ensembles.image_files import find_images
+    from ova.ensembles.runtime import CombinedModel
+
+    if as_json and as_csv:
+        raise RecipeError("--json and --csv exclude each other; give one")
+    if not model.exists() and len(model.parts) == 1:
+        model = session.workspace().ensemble_output(model.name)
+    combined = CombinedModel.load(model)
+    files = find_images(images)
+    with session.progress() as progress:
+        predictions = render.watch(combined.predict(files), len(files), progress)
+    render.predictions(combined, predictions, as_json=as_json, as_csv=as_csv)
+    failed = [prediction for prediction in predictions if prediction.error is not None]
+    if failed:
+        raise PartialError(f"{len(failed)} of {len(files)} images were not read: {failed[0].error}")
+
+
+@app.command("list")
+def list_all(as_json: Json = False) -> None:
+    """List heads and ensembles with their state and figures."""
+    from ova.ensembles.status import ensemble_statuses
+    from ova.heads.status import head_statuses
+
+    workspace = session.workspace()
+    heads = head_statuses(workspace)
+    ensembles = ensemble_statuses(workspace, {head.name: head for head in heads})
+    render.statuses(heads, ensembles, as_json=as_json)
+
+
+def main() -> None:
+    """Run the command line; every error of `ova` becomes one line on stderr and its exit code."""
+    try:
+        app(prog_name="ova")
+    except OvaError as error:
+        _complain(f"ova: {error}")
+        sys.exit(error.exit_code)
+    except Exception as error:  # what nobody foresaw is a bug, and is told as one
+        first = (str(error).splitlines() or [""])[0]
+        _complain(f"ova: a bug in ova: {type(error).__name__}: {first}; show it with: ova --debug ...")
+        sys.exit(1)
+
+
+def _complain(line: str) -> None:
+    if session.debug:
+        traceback.print_exc()
+    sys.stderr.write(f"{line}\n")

@@ -1,0 +1,50 @@
+"""The commands below `ova data`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ova import console
+from ova.session import Json, session
+
+app = typer.Typer(no_args_is_help=True, help="Look at the data: where it is, what it holds, its split.")
+
+
+@app.command("locate")
+def locate(
+    folder: Annotated[Path, typer.Argument(help="Where labels and images lie on this machine.")],
+) -> None:
+    """Say where labels and images lie on this machine; it is remembered."""
+    from ova.data.dataset import locate as remember
+
+    table = remember(session.workspace(), folder)
+    console.show_lines([f"{len(table.images)} images, labels: {', '.join(table.labels)}"])
+
+
+@app.command("check")
+def check(as_json: Json = False) -> None:
+    """Read labels, decode every image in full, and count what is there."""
+    _show_split(as_json)
+
+
+@app.command("split")
+def split(as_json: Json = False) -> None:
+    """Show how many positives of each label are in each part of the split (made if there is none)."""
+    _show_split(as_json)
+
+
+def _show_split(as_json: bool) -> None:
+    from ova.data.counts import count_parts
+    from ova.data.dataset import open_dataset
+
+    workspace = session.workspace()
+    with session.progress() as progress:
+        counts = count_parts(open_dataset(workspace, progress=progress))
+    if as_json:
+        console.show_json(counts.to_json())
+        return
+    console.show_table("images per part", counts.rows())
+    console.show_lines([f"split: {workspace.split_table}"])

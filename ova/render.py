@@ -1,0 +1,182 @@
+"""Results as tables, lines, CSV or JSON on stdout."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from ova.console import Shown, show_json, show_lines, show_table
+from ova.errors import OvaError, PartialError
+from ova.storage import csv_bytes, neutralise
+
+if TYPE_CHECKING:
+    from ova.analysis.evidence import Report
+    from ova.ensembles.export import ExportReport
+    from ova.ensembles.runtime import CombinedModel, Prediction
+    from ova.ensembles.status import EnsembleStatus
+    from ova.heads.calibrate import Calibration
+    from ova.heads.status import HeadStatus
+    from ova.heads.train import HeadOutcome
+
+
+class Stopped(OvaError):
+    """The user asked to stop."""
+
+    exit_code = 130
+
+
+def outcomes(results: Sequence[HeadOutcome], *, as_json: bool) -> None:
+    """Show how each training ended."""
+    if as_json:
+        show_json([asdict(result) for result in results])
+        return
+    rows = [(result.name, result.status, result.run or "", result.reason or "") for result in results]
+    show_table("heads", [("head", "status", "run", "note"), *rows])
+
+
+def outcome_errors(results: Sequence[HeadOutcome]) -> None:
+    """Raise if a head was not trained.
+
+    Raises:
+        Stopped: A training was interrupted.
+        PartialError: A head failed or was skipped.
+    """
+    stopped = [result for result in results if result.status == "interrupted"]
+    if stopped:
+        raise Stopped(stopped[0].reason or "interrupted")
+    failed = [result for result in results if result.status in ("failed", "skipped")]
+    if failed:
+        counts = Counter(result.status for result in failed)
+        told = " and ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+        raise PartialError(
+            f"of {len(results)} heads {told}, the rest is done: {failed[0].name}: {failed[0].reason}"
+        )
+
+
+def calibrations(done: Mapping[str, Calibration], *, as_json: bool) -> None:
+    """Show thresholds and what they were fitted on."""
+    if as_json:
+        show_json({name: calibration.to_json() for name, calibration in done.items()})
+        return
+    header = ("head", "threshold (logit)", "objective", "method", "positives", "negatives", "note")
+    rows = [
+        (
+            name,
+            f"{each.threshold:.4f}",
+            each.objective,
+            each.method,
+            str(each.positives),
+            str(each.negatives),
+            each.note or "",
+        )
+        for name, each in done.items()
+    ]
+    show_table("calibration", [header, *rows])
+
+
+def exported(report: ExportReport, *, as_json: bool) -> None:
+    """Show where the combined model is and how it compared."""
+    parity = report.parity
+    if as_json:
+        show_json({"model": str(report.model), "bytes": report.size, **report.manifest.to_json()})
+        return
+    lines = [
+        f"wrote {report.model} ({report.size / 1e6:.1f} MB) and manifest.json beside it",
+        f"compared with torch on {parity.images} images: "
+        f"largest difference of a logit {parity.max_logit_difference:.1e}, decisions that differ: 0",
+    ]
+    show_lines(lines)
+
+
+def analysis(report: Report, title: str) -> None:
+    """Show the table of an analysis."""
+    result = report.analysis
+    show_table(f"{title}: test rows", result.rows())
+    macro = "undefined" if result.macro_f1 is None else f"{result.macro_f1:.3f}"
+    left_out = f" ({result.undefined} undefined left out)" if result.undefined else ""
+    lines = [f"macro F1 {macro}{left_out}"]
+    if result.choices is not None and result.choices.accuracy is not None:
+        lines.append(f"accuracy of the choice {result.choices.accuracy:.3f}")
+    show_lines(lines)
+
+
+def watch(predictions: Iterable[Prediction], total: int, progress: Shown) -> list[Prediction]:
+    """Collect predictions while a bar moves."""
+    progress.start("predicting", total)
+    done: list[Prediction] = []
+    for prediction in predictions:
+        done.append(prediction)
+        progress.advance("predicting", len(done))
+    return done
+
+
+def predictions(model: CombinedModel, results: Sequence[Prediction], *, as_json: bool, as_csv: bool) -> None:
+    """Show predictions: one JSON object, CSV row or table row per image."""
+    if as_json:
+        show_json([result.to_json() for result in results])
+        return
+    header = ["image", *(f"{label} {kind}" for label in model.labels for kind in ("probability", "decision"))]
+    header += ["label"] if model.mode == "argmax" else []
+    rows = [[*_prediction_row(model, result), result.error or ""] for result in results]
+    if as_csv:
+        cells = [[neutralise(str(cell)) if isinstance(cell, str) else cell for cell in row] for row in rows]
+        sys.stdout.write(csv_bytes([neutralise(cell) for cell in (*header, "error")], cells).decode())
+        return
+    show_table("predictions", [[*header, "error"], *([_cell(cell) for cell in row] for row in rows)])
+
+
+def _prediction_row(model: CombinedModel, result: Prediction) -> list[object]:
+    argmax = model.mode == "argmax"
+    if result.error is not None:
+        return [result.image, *([""] * (2 * len(model.labels) + argmax))]
+    row: list[object] = [result.image]
+    for label in model.labels:
+        row += [result.probabilities[label], int(result.decisions[label])]
+    return row + ([result.label or "none"] if argmax else [])
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def statuses(heads: Sequence[HeadStatus], ensembles: Sequence[EnsembleStatus], *, as_json: bool) -> None:
+    """Show heads and ensembles with their state."""
+    if as_json:
+        show_json(
+            {"heads": [asdict(each) for each in heads], "ensembles": [asdict(each) for each in ensembles]}
+        )
+        return
+    head_rows = [
+        (
+            each.name,
+            each.label or "",
+            each.backbone or "",
+            each.state,
+            each.run or "",
+            _figure(each.threshold),
+            _figure(each.validation_average_precision),
+            each.reason or "",
+        )
+        for each in heads
+    ]
+    header = ("head", "label", "backbone", "state", "run", "threshold", "validation AP", "note")
+    show_table("heads", [header, *head_rows])
+    ensemble_rows = [
+        (
+            each.name,
+            ", ".join(each.heads),
+            each.mode or "",
+            each.state,
+            _figure(each.macro_f1),
+            each.reason or "",
+        )
+        for each in ensembles
+    ]
+    show_table("ensembles", [("ensemble", "heads", "mode", "state", "macro F1", "note"), *ensemble_rows])
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

@@ -1,0 +1,80 @@
+"""The shipped workspace on real solar cells (OVA_CELLS names their folder; skipped where there are none)."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+ROOT = Path(__file__).parents[1]
+CELLS = Path(os.environ.get("OVA_CELLS", ROOT.parent / "shared" / "elpv"))
+pytestmark = pytest.mark.skipif(
+    not (CELLS / "data.csv").is_file(), reason="the real solar cells are not here"
+)
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def shipped(tmp_path: Path) -> Path:
+    """A copy of the recipes of this repository, with the scratch heads made small and short."""
+    for folder in ("data", "heads", "ensembles"):
+        shutil.copytree(
+            ROOT / folder,
+            tmp_path / folder,
+            ignore=shutil.ignore_patterns("[!dR]*") if folder == "data" else None,
+        )
+    for path in (tmp_path / "heads").glob("*-scratch.toml"):
+        recipe = tomllib.loads(path.read_text())
+        recipe["backbone"] = {"name": "test_resnet" if "crack" in path.stem else "test_efficientnet"}
+        recipe["input"] = {"size": 48 if "crack" in path.stem else 32, "channels": 1}
+        recipe["training"] |= {"epochs": 1}
+        path.write_text(tomli_w.dumps(recipe))
+    return tmp_path
+
+
+def test_the_shipped_workspace_runs_on_real_cells(shipped: Path, run_cli: Run) -> None:
+    code, _, err = run_cli("-C", shipped, "data", "check")
+    assert code == 4
+    assert "ova data locate" in err
+    assert run_cli("-C", shipped, "data", "locate", CELLS)[0] == 0
+    counts = json.loads(run_cli("-C", shipped, "data", "check", "--json")[1])
+    assert counts["images"] == 1600
+    totals = {
+        label: sum(part["positives"] for part in parts.values()) for label, parts in counts["labels"].items()
+    }
+    assert totals == {"crack": 354, "inactive": 98}
+    assert counts["parts"] == {"train": 961, "validation": 320, "test": 319}
+    assert counts["labels"]["inactive"]["test"]["positives"] in (19, 20)
+
+    assert run_cli("-C", shipped, "train", "crack-scratch", "inactive-scratch", "--device", "cpu")[0] == 0
+    exported = json.loads(run_cli("-C", shipped, "export", "solar-cell-scratch", "--json")[1])
+    assert exported["parity"] == {
+        "images": 64,
+        "max_logit_difference": pytest.approx(0, abs=1e-4),
+        "decision_flips": 0,
+    }
+    result = json.loads(run_cli("-C", shipped, "analyse", "solar-cell-scratch", "--json")[1])
+    assert [head["name"] for head in result["heads"]] == ["inactive-scratch", "crack-scratch"]
+    images = [CELLS / "images" / name for name in ("cell0001.png", "cell0005.png")]
+    predicted = json.loads(run_cli("-C", shipped, "predict", "solar-cell-scratch", *images, "--json")[1])
+    assert [set(each["decisions"]) for each in predicted] == [{"crack", "inactive"}] * 2
+
+
+def test_pretrained_heads_without_a_network_name_both_ways_out(
+    shipped: Path, run_cli: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "no-cache"))
+    assert run_cli("-C", shipped, "data", "locate", CELLS)[0] == 0
+    code, _, err = run_cli("-C", shipped, "train", "crack", "--device", "cpu")
+    assert code == 3
+    told = err.strip().splitlines()[-1]
+    assert "pretrained = false" in told
+    assert ".safetensors" in told
