@@ -119,7 +119,7 @@ def fit(
                 raise Interrupted(f"{task}: stopped in epoch {epoch}; run the same command again to go on")
         _refuse_divergence(state)
         row = _finish_epoch(state, material, settings, started)
-        progress.advance(task, epoch, f"average precision {row['validation_average_precision']}")
+        progress.advance(task, epoch, _note(row))
         if time.monotonic() - saved_at > SAVE_EVERY_SECONDS:
             state.save(checkpoint)
             saved_at = time.monotonic()
@@ -194,6 +194,11 @@ def _finish_epoch(
     marks.epoch, marks.step, marks.seconds, marks.counts = marks.epoch + 1, 0, 0.0, asdict(Counts())
     state.loss_sum.zero_()
     return row
+
+
+def _note(row: dict[str, float | int | None]) -> str:
+    precision = row["validation_average_precision"]
+    return "" if precision is None else f"validation AP {precision:.3f}"
 
 
 def _set_trainable(network: nn.Module, recipe: HeadRecipe, classifier: Collection[str], epoch: int) -> None:

@@ -13,6 +13,7 @@ head.json         the record; written last, so that its presence means finished
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -137,8 +138,6 @@ class RunFolder:
         """
         content = read_json(self.record)
         try:
-            import json
-
             return HeadRecord.model_validate_json(json.dumps(content))
         except ValidationError as error:
             first = error.errors()[0]

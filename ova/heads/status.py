@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from filelock import FileLock, Timeout
 
@@ -48,7 +48,7 @@ def head_status(workspace: Workspace, name: str, labels: Callable[[], str | None
     try:
         return _judge(workspace, base, recipe, labels)
     except (OvaError, KeyError, TypeError) as error:
-        return _with(base, "damaged", str(error))
+        return replace(base, state="damaged", reason=str(error))
 
 
 def _judge(
@@ -56,57 +56,45 @@ def _judge(
 ) -> HeadStatus:
     runs = all_runs(workspace, base.name)
     if not runs:
-        return _with(base, "new", "not trained yet")
+        return replace(base, state="new", reason="not trained yet")
     newest = runs[-1]
     if not newest.finished:
         if _is_locked(newest):
-            return _with(base, "running", f"run {newest.path.name}")
-        return _with(base, "interrupted", "ova train goes on with it")
+            return replace(base, state="running", reason=f"run {newest.path.name}")
+        return replace(base, state="interrupted", reason="ova train goes on with it")
     run = current_run(workspace, base.name)
     origin, record = read_json(run.origin), run.read_record()
     precision = [value for value in record.validation_average_precision if value is not None]
-    found = HeadStatus(
-        base.name,
-        "trained",
-        label=base.label,
-        backbone=base.backbone,
+    found = replace(
+        base,
+        state="trained",
         run=run.path.name,
         validation_average_precision=sum(precision) / len(precision) if precision else None,
     )
     if origin["recipe"] != recipe.training_digest():
-        return _with(found, "stale", "the recipe has changed since; run: ova train")
+        return replace(found, state="stale", reason="the recipe has changed since; run: ova train")
     if origin["labels"] != labels():
-        return _with(found, "stale", "the label table has changed; ova train sees whether it matters here")
+        return replace(
+            found, state="stale", reason="the label table has changed; ova train sees whether it matters here"
+        )
     return _calibrated(found, run, recipe)
 
 
 def _calibrated(found: HeadStatus, run: RunFolder, recipe: HeadRecipe) -> HeadStatus:
     if not run.calibration.is_file():
-        return _with(found, "trained", "run: ova calibrate")
+        return replace(found, state="trained", reason="run: ova calibrate")
     content = read_json(run.calibration)
     if content["weights_digest"] != run.read_record().weights_digest:
-        return _with(found, "stale", "the calibration is of other weights; run: ova calibrate")
+        return replace(found, state="stale", reason="the calibration is of other weights; run: ova calibrate")
     fitted = (content["objective"], content["method"])
     wanted = (recipe.calibration.objective, recipe.calibration.method)
     if fitted != wanted and content["method"] != KEPT_DEFAULT:
-        return _with(found, "stale", "the calibration recipe has changed since; run: ova calibrate")
-    return HeadStatus(
-        found.name,
-        "calibrated",
-        content.get("note"),
-        found.label,
-        found.backbone,
-        found.run,
-        float(content["threshold"]),
-        found.validation_average_precision,
+        return replace(
+            found, state="stale", reason="the calibration recipe has changed since; run: ova calibrate"
+        )
+    return replace(
+        found, state="calibrated", reason=content.get("note"), threshold=float(content["threshold"])
     )
-
-
-def _with(base: HeadStatus, state: str, reason: str) -> HeadStatus:
-    return HeadStatus(
-        base.name, state, reason, base.label, base.backbone, base.run, base.threshold,
-        base.validation_average_precision,
-    )  # fmt: skip
 
 
 def _is_locked(run: RunFolder) -> bool:
