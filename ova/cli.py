@@ -70,12 +70,18 @@ def init(
     images: Annotated[Path | None, typer.Option(help="Folder of images, or of class folders.")] = None,
     image_column: Annotated[str | None, typer.Option(help="Column of the image paths.")] = None,
     class_column: Annotated[str | None, typer.Option(help="Long table: column of the class.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="Wide table: a label column; repeat it.")] = None,
 ) -> None:
     """Make a workspace from a label table, or from a folder of class folders."""
     from ova.ensembles.scaffold import make_workspace
 
     made = make_workspace(
-        folder, labels=labels, images=images, image_column=image_column, class_column=class_column
+        folder,
+        labels=labels,
+        images=images,
+        image_column=image_column,
+        class_column=class_column,
+        label_columns=label or (),
     )
     console.show_table("labels", made.rows())
     console.show_lines([f"wrote {path}" for path in made.files] + [f"next: ova -C {folder} train"])

@@ -53,6 +53,7 @@ def make_workspace(
     images: Path | None = None,
     image_column: str | None = None,
     class_column: str | None = None,
+    label_columns: Sequence[str] = (),
 ) -> Made:
     """Make a workspace around a label table, or around a folder that holds a folder per class.
 
@@ -62,13 +63,20 @@ def make_workspace(
         images: What the paths in the table are relative to; the table's folder if not given.
         image_column: Column of the image paths; the first one if not given.
         class_column: Makes the table a long one, with one (image, class) per row.
+        label_columns: Columns of a wide table that are labels; all but the path's if empty.
 
     Raises:
         RecipeError: Neither labels nor images, or the workspace exists.
         DataError: The labels are refused; nothing is written.
     """
     workspace = Workspace(folder)
-    settings, root = _dataset_settings(folder, labels, images, image_column, class_column)
+    settings, root = _dataset_settings(folder, labels, images)
+    if image_column is not None:
+        settings["image_column"] = image_column
+    if class_column is not None:
+        settings |= {"format": "long", "class_column": class_column}
+    if label_columns:
+        settings["label_columns"] = list(label_columns)
     table = read_label_table(check_recipe(settings, DatasetRecipe, "data/dataset.toml"), root)
     names = head_names(table.labels)
     mode = "argmax" if settings.get("format", "wide") != "wide" and len(table.labels) > 1 else "multilabel"
@@ -117,13 +125,7 @@ def head_recipe_of(content: Mapping[str, Any]) -> HeadRecipe:
     return check_recipe(dict(content), HeadRecipe, "head recipe")
 
 
-def _dataset_settings(
-    folder: Path,
-    labels: Path | None,
-    images: Path | None,
-    image_column: str | None,
-    class_column: str | None,
-) -> tuple[dict[str, Any], Path]:
+def _dataset_settings(folder: Path, labels: Path | None, images: Path | None) -> tuple[dict[str, Any], Path]:
     """Return the content of dataset.toml and the folder that its paths are relative to."""
     if labels is None and images is None:
         raise RecipeError(
@@ -140,10 +142,6 @@ def _dataset_settings(
     else:
         root = images or labels.parent
         settings["labels"] = Path(os.path.relpath(labels, root)).as_posix()
-        if class_column is not None:
-            settings |= {"format": "long", "class_column": class_column}
-        if image_column is not None:
-            settings["image_column"] = image_column
     settings["root"] = Path(os.path.relpath(root.resolve(), (folder / "data").resolve())).as_posix()
     return settings, root
 
