@@ -50,8 +50,8 @@ def test_the_shipped_workspace_runs_on_real_cells(shipped: Path, run_cli: Run) -
         label: sum(part["positives"] for part in parts.values()) for label, parts in counts["labels"].items()
     }
     assert totals == {"crack": 354, "inactive": 98}
-    assert counts["parts"] == {"train": 961, "validation": 320, "test": 319}
-    assert counts["labels"]["inactive"]["test"]["positives"] in (19, 20)
+    assert sorted(counts["parts"].values()) == [256, 256, 256, 256, 257, 319]
+    assert counts["labels"]["inactive"]["test"]["positives"] == 19
 
     assert run_cli("-C", shipped, "train", "crack-scratch", "inactive-scratch", "--device", "cpu")[0] == 0
     exported = json.loads(run_cli("-C", shipped, "export", "solar-cell-scratch", "--json")[1])

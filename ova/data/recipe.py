@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from ova.recipes import Settings
 
-_DEFAULT_VALIDATION = 0.2
+DEFAULT_VALIDATION = 0.2
 
 
 class GroupRule(Settings):
@@ -52,7 +52,7 @@ class SplitRecipe(Settings):
     @classmethod
     def _fill(cls, content: Any) -> Any:
         if isinstance(content, dict) and content.get("validation") is None and content.get("folds") is None:
-            return {**content, "validation": _DEFAULT_VALIDATION}
+            return {**content, "validation": DEFAULT_VALIDATION}
         return content
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ova.data.labels import LabelTable
-from ova.data.recipe import SplitRecipe
+from ova.data.recipe import DEFAULT_VALIDATION, SplitRecipe
 from ova.digests import digest_json
 from ova.errors import ArtefactError, DataError
 from ova.storage import read_csv, read_json, write_csv, write_json
@@ -52,8 +52,23 @@ def make_split(table: LabelTable, pixels: Mapping[str, str], recipe: SplitRecipe
         raise DataError(
             f"{len(strata)} groups of images cannot fill {len(shares)} parts; add images or groups"
         )
-    assigned = assign_groups(strata, shares, recipe.seed)
+    assigned = _assign_parts(strata, recipe)
     return Split({image: assigned[cluster_of[image]] for image in table.images})
+
+
+def _assign_parts(strata: Mapping[str, Sequence[Hashable]], recipe: SplitRecipe) -> dict[str, str]:
+    """Draw the test part as for one validation part; with folds, divide all the rest among them.
+
+    So a change from validation to folds keeps the test rows, and what was learnt on the others stays clean.
+    """
+    if recipe.folds is None:
+        return assign_groups(strata, part_shares(recipe), recipe.seed)
+    held_out = min(DEFAULT_VALIDATION, (1 - recipe.test) / 2)
+    one_part = {TRAIN: 1 - recipe.test - held_out, VALIDATION: held_out, TEST: recipe.test}
+    assigned = assign_groups(strata, one_part, recipe.seed)
+    rest = {group: strata[group] for group, part in assigned.items() if part != TEST}
+    folds = {f"fold-{number}": 1 / recipe.folds for number in range(1, recipe.folds + 1)}
+    return assigned | assign_groups(rest, folds, recipe.seed)
 
 
 def part_shares(recipe: SplitRecipe) -> dict[str, float]:
@@ -61,7 +76,7 @@ def part_shares(recipe: SplitRecipe) -> dict[str, float]:
     if recipe.folds is not None:
         each = (1 - recipe.test) / recipe.folds
         return {TEST: recipe.test, **{f"fold-{number}": each for number in range(1, recipe.folds + 1)}}
-    validation = 0.2 if recipe.validation is None else recipe.validation
+    validation = DEFAULT_VALIDATION if recipe.validation is None else recipe.validation
     return {TRAIN: 1 - recipe.test - validation, VALIDATION: validation, TEST: recipe.test}
 
 

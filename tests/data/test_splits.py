@@ -139,6 +139,15 @@ def test_grouped_folds_are_about_as_even_as_those_of_scikit_learn(seed):
     assert max(ours.values()) - min(ours.values()) <= max(max(theirs) - min(theirs), largest)
 
 
+def test_folds_keep_the_test_rows_of_a_validation_split():
+    table = unbalanced(200)
+    one = make_split(table, unlike(table), SplitRecipe(seed=3)).part_of
+    folds = make_split(table, unlike(table), SplitRecipe(seed=3, folds=5)).part_of
+    assert {image for image, part in one.items() if part == "test"} == {
+        image for image, part in folds.items() if part == "test"
+    }
+
+
 def test_folds():
     table = unbalanced(120)
     split = make_split(table, unlike(table), SplitRecipe(test=0.25, folds=3))
