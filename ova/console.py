@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from threading import Event
 from types import FrameType
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -66,16 +67,29 @@ def show_json(value: object) -> None:
 
 
 def show_table(title: str, rows: Sequence[Sequence[str]]) -> None:
-    """Print a table on stdout; the first row is the header. Nothing is cut off when it is piped."""
-    table = Table(title=escape(title), title_justify="left")
-    for cell in rows[0]:
-        table.add_column(escape(cell), overflow="fold")
-    for row in rows[1:]:
-        table.add_row(*(escape(cell) for cell in row))
+    """Print a table on stdout; the first row is the header, and columns without any content are left out.
+
+    On a terminal that is too narrow for it, every row becomes a small table of its own instead. A pipe gets
+    the whole width.
+    """
+    kept = [column for column in range(len(rows[0])) if any(row[column] for row in rows[1:])]
+    rows = [[escape(row[column]) for column in kept] for row in rows] if kept else rows
     console = Console()
     if not console.is_terminal:
-        console = Console(width=200)
-    console.print(table, highlight=False)
+        console = Console(width=250)
+    table = Table(title=escape(title), title_justify="left", box=SIMPLE_HEAD)
+    for cell in rows[0]:
+        table.add_column(cell, overflow="fold")
+    for row in rows[1:]:
+        table.add_row(*row)
+    if Console(width=10_000).measure(table).maximum <= console.width:
+        console.print(table, highlight=False)
+        return
+    for row in rows[1:]:
+        record = Table(title=escape(title), title_justify="left", box=SIMPLE_HEAD, show_header=False)
+        for name, cell in zip(rows[0], row, strict=True):
+            record.add_row(name, cell)
+        console.print(record, highlight=False)
 
 
 def show_lines(lines: Sequence[str]) -> None:
