@@ -52,6 +52,10 @@ class Workspace:
         """Decoded pixels, a folder per digest."""
         return self.root / "runs" / "store"
 
+    def stop_request(self, process: int) -> Path:
+        """The file whose presence asks the workers of a process to stop."""
+        return self.root / "runs" / f"stop-{process}"
+
     def head_recipe(self, name: str) -> Path:
         """`heads/NAME.toml`."""
         return self.root / "heads" / f"{slug(name)}.toml"

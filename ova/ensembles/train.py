@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from ova.data.dataset import Dataset, open_dataset
+from ova.ensembles.watch import watching
 from ova.errors import OvaError, RecipeError
 from ova.heads.device import choose_device
 from ova.heads.fit import Interrupted
@@ -62,7 +64,7 @@ def train_heads(
     specs = [store_spec(read_head_recipe(workspace, name)) for name in names]
     dataset = open_dataset(workspace, specs, progress)
     if jobs > 1 and len(names) > 1:
-        return _side_by_side(workspace, names, jobs, device, again, progress)
+        return _side_by_side(workspace, names, jobs, device, again, progress, should_stop)
     return [_train_one(workspace, dataset, name, device, again, progress, should_stop) for name in names]
 
 
@@ -95,35 +97,44 @@ def _train_one(
 
 
 def _side_by_side(
-    workspace: Workspace, names: Sequence[str], jobs: int, device: str, again: bool, progress: Progress
+    workspace: Workspace,
+    names: Sequence[str],
+    jobs: int,
+    device: str,
+    again: bool,
+    progress: Progress,
+    should_stop: Callable[[], bool],
 ) -> list[HeadOutcome]:
     """Train in worker processes; outcomes arrive as heads finish, and are put in the order asked for."""
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    progress.start("training heads", len(names))
+    stop_file = workspace.stop_request(os.getpid())
     outcomes: dict[str, HeadOutcome] = {}
     parallel = Parallel(
         n_jobs=jobs, backend="loky", inner_max_num_threads=threads, return_as="generator_unordered"
     )
     try:
-        arriving: Iterable[HeadOutcome] = parallel(
-            delayed(_in_worker)(workspace.root, name, device, again, threads) for name in names
-        )  # pyright: ignore[reportAssignmentType] (joblib does not say what it yields)
-        for outcome in arriving:
-            outcomes[outcome.name] = outcome
-            progress.advance("training heads", len(outcomes), outcome.name)
+        with watching(workspace, names, progress, should_stop=should_stop, stop_file=stop_file):
+            arriving: Iterable[HeadOutcome] = parallel(
+                delayed(_in_worker)(workspace.root, name, device, again, threads, stop_file) for name in names
+            )  # pyright: ignore[reportAssignmentType] (joblib does not say what it yields)
+            for outcome in arriving:
+                outcomes[outcome.name] = outcome
     except TerminatedWorkerError:
         # The dead worker takes the pool with it, but every finished head is on disk.
         reason = "its worker process died (out of memory?); run the same command again, with fewer --jobs"
         for name in names:
             outcomes.setdefault(name, HeadOutcome(name, "failed", reason))
+    finally:
+        stop_file.unlink(missing_ok=True)
     return [outcomes[name] for name in names]
 
 
-def _in_worker(root: Path, name: str, device: str, again: bool, threads: int) -> HeadOutcome:
+def _in_worker(root: Path, name: str, device: str, again: bool, threads: int, stop_file: Path) -> HeadOutcome:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent decides
     torch.set_num_threads(threads)
     workspace = Workspace(root)
     try:
         dataset = open_dataset(workspace, [store_spec(read_head_recipe(workspace, name))])
     except OvaError as error:
         return HeadOutcome(name, "failed", str(error))
-    return _train_one(workspace, dataset, name, device, again, Silent(), lambda: False)
+    return _train_one(workspace, dataset, name, device, again, Silent(), stop_file.exists)

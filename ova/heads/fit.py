@@ -19,6 +19,7 @@ from ova.errors import OvaError
 from ova.heads.batches import EpochPlan, Rows, plan_epoch, read_batch, steps_per_epoch
 from ova.heads.freezing import freeze_trunk, keep_frozen_in_eval, unfreeze
 from ova.heads.head import Normalise
+from ova.heads.history import History
 from ova.heads.losses import mix_and_smooth, validation_loss
 from ova.heads.recipe import HeadRecipe, TrainingSettings
 from ova.heads.scores import score_rows
@@ -62,7 +63,7 @@ class Fitted:
     best_epoch: int
     validation_average_precision: float | None
     """None where validation has no positive: the last epoch is kept."""
-    history: list[dict[str, float | int | None]]
+    history: History
 
 
 def fit(
@@ -75,6 +76,7 @@ def fit(
     task: str,
     progress: Progress,
     should_stop: Callable[[], bool],
+    on_epoch: Callable[[History], None],
 ) -> Fitted:
     """Train a network and return the weights of the epoch with the best validation average precision.
 
@@ -87,6 +89,7 @@ def fit(
         task: Name under which progress is told.
         progress: Told after every epoch.
         should_stop: Asked after every step.
+        on_epoch: Told the history after every epoch.
 
     Raises:
         Diverged: The loss became NaN or infinite; the state of the last good epoch is kept.
@@ -119,6 +122,7 @@ def fit(
                 raise Interrupted(f"{task}: stopped in epoch {epoch}; run the same command again to go on")
         _refuse_divergence(state)
         row = _finish_epoch(state, material, settings, started)
+        on_epoch(state.marks.history)
         progress.advance(task, epoch, _note(row))
         if time.monotonic() - saved_at > SAVE_EVERY_SECONDS:
             state.save(checkpoint)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from ova.heads.backbones import build_backbone
 from ova.heads.batches import Rows
 from ova.heads.fit import Fitted, Material, fit
 from ova.heads.head import Head, InputSpec
+from ova.heads.history import write_history
 from ova.heads.plan import HeadPlan, Part, weights_file
 from ova.heads.recipe import HeadRecipe
 from ova.heads.runs import RunFolder
@@ -69,12 +70,13 @@ def initial_network(workspace: Workspace, job: Job, member: int) -> tuple[nn.Mod
 def fit_member(
     network: nn.Module,
     job: Job,
-    member: int,
+    before: Sequence[Fitted],
     weight: float,
     progress: Progress,
     should_stop: Callable[[], bool],
 ) -> Fitted:
-    """Train one network, or read it back if it was finished before an interruption."""
+    """Train the network after those `before`, or read it back if it was finished before an interruption."""
+    member = len(before)
     training, validation = job.plan.members[member]
     normalise = Head([network], job.spec).normalise.to(job.device)
     material = Material(
@@ -99,6 +101,9 @@ def fit_member(
             task=f"{job.plan.name} {validation}" if several else job.plan.name,
             progress=progress,
             should_stop=should_stop,
+            on_epoch=lambda history: write_history(
+                job.run.history, [*(part.history for part in before), history]
+            ),
         )
     if several:
         _write_fitted(done, fitted)

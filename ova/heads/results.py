@@ -12,10 +12,9 @@ from ova.heads.fit import Fitted
 from ova.heads.head import Head
 from ova.heads.members import Job
 from ova.heads.plan import Part
-from ova.heads.runs import HeadRecord, RunFolder
+from ova.heads.runs import HeadRecord
 from ova.heads.scores import Scores, score_rows, write_scores
 from ova.heads.weights import WeightsOrigin
-from ova.storage import write_csv
 
 
 def write_all_scores(job: Job, head: Head) -> None:
@@ -36,15 +35,6 @@ def write_all_scores(job: Job, head: Head) -> None:
 def _score(head: Head, job: Job, part: Part) -> Scores:
     rows = job.rows(part)
     return Scores(rows.images, rows.labels, score_rows(head, head, job.store, rows, device=job.device))
-
-
-def write_history(run: RunFolder, fitted: list[Fitted]) -> None:
-    """Write one row per epoch and member."""
-    columns = list(fitted[0].history[0])
-    rows = (
-        [n, *(row[column] for column in columns)] for n, part in enumerate(fitted) for row in part.history
-    )
-    write_csv(run.history, ("member", *columns), rows)
 
 
 def make_record(

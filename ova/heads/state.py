@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ova.errors import ArtefactError
+from ova.heads.history import History
 from ova.heads.optimise import Schedule, build_optimizer
 from ova.heads.recipe import TrainingSettings
 from ova.metrics import Counts
@@ -41,7 +42,7 @@ class Marks:
     """0 as long as there is none."""
     best_precision: float | None = None
     """Validation average precision of the best epoch; None where validation has no positive."""
-    history: list[dict[str, float | int | None]] = field(default_factory=list)
+    history: History = field(default_factory=list)
     """One row per finished epoch."""
 
 

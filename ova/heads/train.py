@@ -16,10 +16,11 @@ from ova.errors import EnvironmentFault
 from ova.heads.backbones import classifier_keys
 from ova.heads.calibrated import calibrate_run
 from ova.heads.device import choose_device
+from ova.heads.history import write_history
 from ova.heads.inputs import input_spec, pos_weight
 from ova.heads.members import Job, assemble, fit_member, initial_network
 from ova.heads.plan import HeadPlan, plan_head, store_spec
-from ova.heads.results import make_record, write_all_scores, write_history
+from ova.heads.results import make_record, write_all_scores
 from ova.heads.runs import RunFolder, new_run, run_of_digest, use_run
 from ova.heads.weights import WeightsOrigin, is_non_commercial
 from ova.progress import Progress, Silent
@@ -101,10 +102,10 @@ def _train(
         network, origin = initial_network(workspace, job, member)
         if not member and origin.source != "scratch":
             progress.say(f"{plan.name}: {_describe_weights(origin)}")
-        fitted.append(fit_member(network, job, member, weight, progress, should_stop))
+        fitted.append(fit_member(network, job, fitted, weight, progress, should_stop))
     assert origin is not None  # noqa: S101 (a plan has at least one member)
     head = assemble(job, fitted)
-    write_history(run, fitted)
+    write_history(run.history, [part.history for part in fitted])
     write_all_scores(job, head)
     digest = write_tensors(run.weights, head.tensors(), {"name": plan.name, "label": plan.recipe.label})
     record = make_record(job, fitted, weights, origin, digest, dataset.recipe.white_level)

@@ -12,6 +12,7 @@ from small import draw_images, head_recipe, write_table
 from ova.ensembles.train import train_heads
 from ova.errors import RecipeError
 from ova.heads.runs import current_run
+from ova.progress import Silent
 from ova.workspace import Workspace
 
 HEADS = {"spot": head_recipe(), "bar": head_recipe("bar", backbone={"name": "test_efficientnet"})}
@@ -128,3 +129,25 @@ def test_labels_are_bound_by_name_not_by_column(make_workspace: Callable[..., Wo
     train_heads(one, device="cpu")
     train_heads(other, device="cpu")
     assert weights(one, "spot", "bar") == weights(other, "spot", "bar")
+
+
+def test_a_request_to_stop_reaches_the_workers_and_nothing_is_lost(
+    make_workspace: Callable[..., Workspace],
+) -> None:
+    long = {"epochs": 100_000}
+    heads = {"spot": head_recipe(training=long), "bar": head_recipe("bar", training=long)}
+    workspace = make_workspace(heads)
+    seen: list[tuple[str, int]] = []
+
+    class Watcher(Silent):
+        def advance(self, task: str, done: int, note: str = "") -> None:
+            if task in heads:
+                seen.append((task, done))
+
+    def both_have_begun() -> bool:
+        return {task for task, done in seen if done} == set(heads)
+
+    outcomes = train_heads(workspace, jobs=2, device="cpu", progress=Watcher(), should_stop=both_have_begun)
+    assert [each.status for each in outcomes] == ["interrupted", "interrupted"]
+    assert len(list(workspace.root.rglob("checkpoint-0.safetensors"))) == 2
+    assert not list((workspace.root / "runs").glob("stop-*"))
