@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -43,14 +44,16 @@ class Resized(nn.Module):
 @pytest.fixture(scope="module")
 def onnx_resize() -> onnxruntime.InferenceSession:
     free = torch.export.Dim.DYNAMIC
-    program = torch.onnx.export(
-        Resized().eval(),
-        (torch.zeros(2, 37, 41, 3, dtype=torch.uint8),),
-        dynamo=True,
-        dynamic_shapes=({0: free, 1: free, 2: free},),
-        input_names=["images"],
-        verbose=False,
-    )
+    with warnings.catch_warnings():  # older exporters warn of themselves
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            Resized().eval(),
+            (torch.zeros(2, 37, 41, 3, dtype=torch.uint8),),
+            dynamo=True,
+            dynamic_shapes=({0: free, 1: free, 2: free},),
+            input_names=["images"],
+            verbose=False,
+        )
     assert program is not None
     content = program.model_proto.SerializeToString()
     return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
