@@ -135,7 +135,8 @@ def analyse(
     """Show how good each head is on its test rows, with intervals, and write tables and curves."""
     from ova.analysis.evidence import analyse_any
 
-    report = analyse_any(session.workspace(), names or [])
+    with session.progress() as progress:
+        report = analyse_any(session.workspace(), names or [], progress)
     if as_json:
         console.show_json(report.analysis.to_json())
         return

@@ -102,7 +102,7 @@ def run_demo(
     _make_workspace(workspace, cells or CELLS, heads or HEADS, progress)
     outcomes = train_heads(workspace, progress=progress, should_stop=should_stop)
     exported = export(workspace, ENSEMBLE, progress=progress)
-    report = analyse(workspace, ENSEMBLE)
+    report = analyse(workspace, ENSEMBLE, progress=progress)
     images = folder / "data" / DATASET["root"]
     shown = sorted(_test_images(workspace))[:3]
     model = CombinedModel.load(exported.model)

@@ -128,6 +128,8 @@ def read_json(path: Path) -> Any:
         raise ArtefactError(f"{path} is missing") from error
     except (ValueError, RecursionError) as error:
         raise ArtefactError(f"{path} is damaged: {error}") from error
+    except OSError as error:
+        raise ArtefactError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -164,6 +166,8 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         raise ArtefactError(f"{path} is missing") from error
     except (csv.Error, UnicodeDecodeError) as error:
         raise ArtefactError(f"{path} is damaged: {error}") from error
+    except OSError as error:
+        raise ArtefactError(f"{path} cannot be read: {error.strerror or error}") from error
     if any(None in row or None in row.values() for row in rows):
         raise ArtefactError(f"{path} is damaged: a row has too few or too many cells")
     return rows
@@ -198,11 +202,11 @@ def read_tensors(path: Path) -> tuple[Arrays, dict[str, str]]:
     try:
         with safe_open(path, framework="numpy") as file:
             sealed = json.loads((file.metadata() or {})[_SEALED])
-            values, seal = sealed["values"], sealed["seal"]
+            values, seal = dict(sealed["values"]), sealed["seal"]
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
         raise ArtefactError(f"{path} is missing") from error
-    except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
+    except (KeyError, TypeError, ValueError, OSError, RecursionError, SafetensorError) as error:
         raise ArtefactError(f"{path} is damaged, or not written by ova: {error}") from error
     if seal != digest_json(values) or values.get("digest") != digest_arrays(arrays):
         raise ArtefactError(f"{path} is damaged: its content no longer matches its digest")

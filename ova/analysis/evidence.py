@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from ova.heads.calibrate import Calibration
 from ova.heads.calibrated import read_calibration
 from ova.heads.runs import HeadRecord, RunFolder, current_run
 from ova.heads.scores import Scores, read_scores
+from ova.progress import Progress, Silent
 from ova.recipes import nearest
 from ova.storage import read_csv
 from ova.workspace import Workspace
@@ -43,7 +44,13 @@ class Report:
     files: tuple[Path, ...]
 
 
-def analyse(workspace: Workspace, name: str | None = None, *, heads: Sequence[str] = ()) -> Report:
+def analyse(
+    workspace: Workspace,
+    name: str | None = None,
+    *,
+    heads: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Report:
     """Measure an ensemble, or chosen heads, on test rows, and write tables and curves.
 
     Args:
@@ -51,11 +58,13 @@ def analyse(workspace: Workspace, name: str | None = None, *, heads: Sequence[st
         name: An ensemble; its tables and curves go into `runs/ensembles/NAME/`.
         heads: Instead of an ensemble: heads, all trained ones if empty; nothing is written then but the
             curves into each head's run.
+        progress: Told after every head.
 
     Raises:
         RecipeError: There is no such ensemble or head.
         ArtefactError: A head is not trained, damaged, or the exported model is of other weights.
     """
+    progress = progress or Silent()
     mode, choices = "multilabel", None
     if name is not None:
         recipe = read_ensemble_recipe(workspace, name)
@@ -65,21 +74,19 @@ def analyse(workspace: Workspace, name: str | None = None, *, heads: Sequence[st
         choices = _choices(workspace, name, tested)
     evidence = [_evidence(head) for head in tested]
     analysis = analyse_heads(evidence, ensemble=name, mode=mode, choices=choices)
-    files: list[Path] = []
-    histories = {head.name: read_csv(head.run.history) for head in tested}
-    best = {head.name: head.record.best_epochs for head in tested}
-    if name is not None:
-        folder = workspace.ensemble_output(name)
-        files += write_tables(folder, analysis)
-        files += write_plots(folder, evidence, analysis, histories, best)
-    else:
-        for head, result in zip(tested, evidence, strict=True):
-            own = analyse_heads([result], ensemble=None, mode=mode)
-            files += write_plots(head.run.path, [result], own, histories, best)
+    folder = None if name is None else workspace.ensemble_output(name)
+    files = [] if folder is None else write_tables(folder, analysis)
+    progress.start("drawing curves", len(tested))
+    for done, (head, own) in enumerate(zip(tested, evidence, strict=True), start=1):
+        history = {head.name: read_csv(head.run.history)}
+        best = {head.name: head.record.best_epochs}
+        alone = replace(analysis, heads=tuple(each for each in analysis.heads if each.name == head.name))
+        files += write_plots(folder or head.run.path, [own], alone, history, best)
+        progress.advance("drawing curves", done)
     return Report(analysis, tuple(files))
 
 
-def analyse_any(workspace: Workspace, names: Sequence[str]) -> Report:
+def analyse_any(workspace: Workspace, names: Sequence[str], progress: Progress | None = None) -> Report:
     """Measure what is named: one ensemble, or heads; without a name the only ensemble, or all heads.
 
     Raises:
@@ -87,9 +94,9 @@ def analyse_any(workspace: Workspace, names: Sequence[str]) -> Report:
     """
     ensembles = workspace.ensemble_names()
     if not names and len(ensembles) == 1:
-        return analyse(workspace, ensembles[0])
+        return analyse(workspace, ensembles[0], progress=progress)
     if len(names) == 1 and names[0] in ensembles:
-        return analyse(workspace, names[0])
+        return analyse(workspace, names[0], progress=progress)
     known = workspace.head_names()
     for name in names:
         if name not in known:
@@ -98,7 +105,7 @@ def analyse_any(workspace: Workspace, names: Sequence[str]) -> Report:
                 if name not in ensembles
                 else f"{name!r} is an ensemble; analyse it alone"
             )
-    return analyse(workspace, heads=names)
+    return analyse(workspace, heads=names, progress=progress)
 
 
 def _trained(workspace: Workspace) -> list[str]:

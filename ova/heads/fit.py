@@ -159,8 +159,7 @@ def _train_step(state: TrainingState, material: Material, recipe: HeadRecipe, pl
         state.average.update(state.network, step=marks.updates)
 
     state.loss_sum += loss.detach() * len(rows)
-    counted = Counts(**marks.counts) + Counts.of(labels.cpu().numpy(), (logits >= 0).cpu().numpy())
-    marks.counts = asdict(counted)
+    state.count(labels, logits.detach() >= 0)
     marks.step += 1
 
 
@@ -186,7 +185,7 @@ def _finish_epoch(
         "seconds": round(time.monotonic() - started, 3),
         "learning_rate": state.schedule.rate,
         "train_loss": float(state.loss_sum) / len(material.train),
-        **{f"train_{name}": count for name, count in marks.counts.items()},
+        **{f"train_{name}": count for name, count in asdict(state.counted()).items()},
         "validation_loss": loss,
         **{f"validation_{name}": count for name, count in asdict(Counts.of(labels, logits >= 0)).items()},
         "validation_average_precision": precision,
@@ -195,8 +194,9 @@ def _finish_epoch(
     if precision is None or precision > (marks.best_precision or 0.0):
         state.keep_as_best(precision)
     state.schedule.after_epoch(loss)
-    marks.epoch, marks.step, marks.seconds, marks.counts = marks.epoch + 1, 0, 0.0, asdict(Counts())
+    marks.epoch, marks.step, marks.seconds = marks.epoch + 1, 0, 0.0
     state.loss_sum.zero_()
+    state.counts.zero_()
     return row
 
 

@@ -36,8 +36,6 @@ class Marks:
     """Steps done in all."""
     seconds: float = 0.0
     """Time spent in this epoch so far."""
-    counts: dict[str, int] = field(default_factory=lambda: asdict(Counts()))
-    """Training decisions of this epoch so far."""
     best_epoch: int = 0
     """0 as long as there is none."""
     best_precision: float | None = None
@@ -54,7 +52,10 @@ class TrainingState:
         self.optimizer: Optimizer = build_optimizer(network, settings)
         self.schedule = Schedule(self.optimizer, settings, steps_per_epoch)
         self.average = ModelEmaV3(network, settings.ema, use_warmup=True) if settings.ema else None
-        self.loss_sum = torch.zeros((), device=next(network.parameters()).device)
+        device = next(network.parameters()).device
+        # Sums of the epoch so far stay on the device: reading them would stop it at every step.
+        self.loss_sum = torch.zeros((), device=device)
+        self.counts = torch.zeros(4, dtype=torch.int64, device=device)
         self.marks = Marks()
         self.best: Arrays = {}
 
@@ -62,6 +63,15 @@ class TrainingState:
     def scored(self) -> nn.Module:
         """The network that is validated and kept: the moving average if there is one."""
         return self.network if self.average is None else self.average.module
+
+    def count(self, labels: Tensor, decisions: Tensor) -> None:
+        """Add a batch to the 2x2 table: labels 0 or 1 (B,), decisions bool (B,)."""
+        self.counts += torch.bincount(2 * labels.long() + decisions.long(), minlength=4)
+
+    def counted(self) -> Counts:
+        """Return the training decisions of this epoch so far."""
+        tn, fp, fn, tp = self.counts.tolist()
+        return Counts(tp=tp, fp=fp, fn=fn, tn=tn)
 
     def keep_as_best(self, precision: float | None) -> None:
         """Remember the current weights as the best so far."""
@@ -75,7 +85,7 @@ class TrainingState:
             EnvironmentFault: It cannot be written; the previous file is still there.
         """
         optimizer = self.optimizer.state_dict()
-        tensors: dict[str, Tensor] = {"loss_sum": self.loss_sum}
+        tensors: dict[str, Tensor] = {"loss_sum": self.loss_sum, "counts": self.counts}
         tensors |= {f"network.{name}": value for name, value in self.network.state_dict().items()}
         if self.average is not None:
             tensors |= {f"average.{n}": value for n, value in self.average.module.state_dict().items()}
@@ -111,6 +121,7 @@ class TrainingState:
             self.optimizer.load_state_dict({"state": slots, "param_groups": values["groups"]})
             self.schedule.restore(values["schedule"])
             self.loss_sum.copy_(torch.from_numpy(arrays["loss_sum"]))
+            self.counts.copy_(torch.from_numpy(arrays["counts"]))
             self.best = parts.get("best", {})
             self.marks = Marks(**values["marks"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
