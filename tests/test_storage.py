@@ -386,3 +386,20 @@ def test_digest_of_a_file_is_sha256(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     # FIPS 180-2, appendix B.1.
     assert digest_file(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_what_cannot_be_read_is_told_in_one_line(tmp_path: Path) -> None:
+    for read in (storage.read_json, storage.read_csv, storage.read_tensors):
+        with pytest.raises(ArtefactError):
+            read(tmp_path)
+
+
+@pytest.mark.parametrize("values", ["[1]", '"text"', "null", "[" * 100_000])
+def test_a_crafted_seal_is_refused(tmp_path: Path, values: str) -> None:
+    from safetensors.numpy import save
+
+    path = tmp_path / "crafted.safetensors"
+    sealed = f'{{"values": {values}, "seal": "x"}}'
+    path.write_bytes(save({"a": np.zeros(2, np.float32)}, metadata={"ova": sealed}))
+    with pytest.raises(ArtefactError):
+        storage.read_tensors(path)
