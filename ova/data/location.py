@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ova.data.recipe import DatasetRecipe
@@ -18,7 +19,7 @@ def image_root(workspace: Workspace, recipe: DatasetRecipe) -> Path:
         ArtefactError: The note of where it is on this machine is damaged.
         DataError: It does not exist; the message says how to name it.
     """
-    root = workspace.dataset_recipe.parent / recipe.root
+    root = Path(os.path.normpath(workspace.dataset_recipe.parent / recipe.root))
     if workspace.location.exists():
         root = _located(workspace.location)
     if not root.is_dir():

@@ -78,6 +78,7 @@ def make_workspace(
     if label_columns:
         settings["label_columns"] = list(label_columns)
     table = read_label_table(check_recipe(settings, DatasetRecipe, "data/dataset.toml"), root)
+    _refuse_missing(table, root)
     names = head_names(table.labels)
     mode = "argmax" if settings.get("format", "wide") != "wide" and len(table.labels) > 1 else "multilabel"
     contents = {workspace.dataset_recipe: settings}
@@ -144,6 +145,15 @@ def _dataset_settings(folder: Path, labels: Path | None, images: Path | None) ->
         settings["labels"] = Path(os.path.relpath(labels, root)).as_posix()
     settings["root"] = Path(os.path.relpath(root.resolve(), (folder / "data").resolve())).as_posix()
     return settings, root
+
+
+def _refuse_missing(table: LabelTable, root: Path) -> None:
+    missing = [image for image in table.images if not (root / image).is_file()]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(table.images)} images are not below {root}: {first_few(missing, 3)}; "
+            "name the folder that the paths start from with --images, or correct the table"
+        )
 
 
 def _counts(table: LabelTable, label: str) -> tuple[int, int, int]:

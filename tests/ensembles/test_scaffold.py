@@ -34,6 +34,8 @@ def test_a_wide_table_with_columns_that_are_no_labels(tmp_path: Path) -> None:
     table = tmp_path / "photos/table.csv"
     table.parent.mkdir()
     table.write_text("path,module,Hot Spot,größe\na.png,7,1,0\nb.png,8,0,\n", encoding="utf-8")
+    image(table.parent / "a.png")
+    image(table.parent / "b.png")
     with pytest.raises(DataError, match="module"):
         make_workspace(tmp_path / "made", labels=table)
     assert not (tmp_path / "made").exists()
@@ -56,6 +58,8 @@ def test_class_folders_make_an_argmax_ensemble(tmp_path: Path) -> None:
 
 
 def test_a_long_table(tmp_path: Path) -> None:
+    image(tmp_path / "a.png")
+    image(tmp_path / "b.png")
     (tmp_path / "long.csv").write_text("file;species\na.png;moss\nb.png;fern\n")
     make_workspace(tmp_path / "made", labels=tmp_path / "long.csv", class_column="species")
     content = tomllib.loads((tmp_path / "made/data/dataset.toml").read_text())
@@ -63,6 +67,7 @@ def test_a_long_table(tmp_path: Path) -> None:
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    image(tmp_path / "x.png")
     (tmp_path / "t.csv").write_text("file,a\nx.png,1\n")
     make_workspace(tmp_path / "made", labels=tmp_path / "t.csv")
     head = Workspace(tmp_path / "made").head_recipe("a")
@@ -77,3 +82,17 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 def test_head_names_are_slugs_that_do_not_collide() -> None:
     names = head_names(["Crack!", "crack", "CRACK", "裂", "../../x", ""])
     assert list(names.values()) == ["crack", "crack-2", "crack-3", "head", "x", "head-2"]
+
+
+def test_images_that_are_not_there_are_told_before_anything_is_written(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("file,a\nx.png,1\ny.png,0\n")
+    image(tmp_path / "photos/x.png")
+    with pytest.raises(DataError, match=r"2 of 2 images are not below .*--images"):
+        make_workspace(tmp_path / "made", labels=tmp_path / "t.csv")
+    with pytest.raises(DataError, match=r"1 of 2 images .*y\.png"):
+        make_workspace(tmp_path / "made", labels=tmp_path / "t.csv", images=tmp_path / "photos")
+    assert not (tmp_path / "made").exists()
+    image(tmp_path / "photos/y.png")
+    make_workspace(tmp_path / "made", labels=tmp_path / "t.csv", images=tmp_path / "photos")
+    content = tomllib.loads((tmp_path / "made/data/dataset.toml").read_text())
+    assert (content["root"], content["labels"]) == ("../../photos", "../t.csv")
