@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from ova.data.splits import TEST, TRAIN
 from ova.errors import ArtefactError
@@ -97,7 +98,8 @@ def load_head(workspace: Workspace, name: str) -> TrainedHead:
     calibration = read_calibration(run, record)
     backbone, size = record.recipe.backbone, record.recipe.input.shape
     channels = record.recipe.input.channels
-    members = [build_backbone(backbone.name, channels=channels, size=size) for _ in range(record.members)]
+    with torch.random.fork_rng(devices=[]):  # first weights are drawn, only to be replaced
+        members = [build_backbone(backbone.name, channels=channels, size=size) for _ in range(record.members)]
     head = Head(members, InputSpec.from_json(record.input), record.recipe.scoring.views)
     head.load_tensors(arrays)
     return TrainedHead(name, record.label, head.eval(), calibration, record.weights_digest, record)

@@ -114,12 +114,13 @@ def assemble(job: Job, fitted: list[Fitted]) -> Head:
     """Put the best weights of all members into one head, ready to score."""
     recipe = job.recipe
     members = []
-    for member in fitted:
-        network = build_backbone(
-            recipe.backbone.name, channels=recipe.input.channels, size=recipe.input.shape
-        )
-        network.load_state_dict({name: torch.from_numpy(array) for name, array in member.weights.items()})
-        members.append(network)
+    with torch.random.fork_rng(devices=[]):  # first weights are drawn, only to be replaced
+        for member in fitted:
+            network = build_backbone(
+                recipe.backbone.name, channels=recipe.input.channels, size=recipe.input.shape
+            )
+            network.load_state_dict({name: torch.from_numpy(array) for name, array in member.weights.items()})
+            members.append(network)
     head = Head(members, job.spec, recipe.scoring.views)
     return head.to(job.device, memory_format=torch.channels_last).eval()  # pyright: ignore
 

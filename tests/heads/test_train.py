@@ -172,6 +172,16 @@ def test_a_head_learns_and_can_be_loaded(make_workspace: Callable[..., Workspace
     assert loaded.calibration.weights_digest == loaded.weights_digest
 
 
+def test_the_callers_random_numbers_are_left_alone(make_workspace: Callable[..., Workspace]) -> None:
+    workspace = make_workspace({"spot": head_recipe(training={"epochs": 1}, backbone={"dropout": 0.5})})
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    train(workspace)
+    load_head(workspace, "spot")
+    torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
+
+
 def test_folds_score_every_row_by_a_network_that_did_not_see_it(
     make_workspace: Callable[..., Workspace],
 ) -> None:
