@@ -82,7 +82,8 @@ def test_all_errors_come_at_once():
     ],
 )
 def test_types_are_not_guessed(content):
-    refusal(content)
+    wrong = next(reversed(content))
+    assert f"heads/crack.toml: {wrong}" in refusal(content)
 
 
 def test_checks_of_the_whole_are_told_in_the_same_way():

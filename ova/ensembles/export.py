@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import onnx
 import torch
@@ -53,8 +53,13 @@ class ExportableHead(CalibratedHead, Protocol):
         ...
 
     @property
-    def record(self) -> dict[str, Any]:
-        """What was stored beside the weights; `backbone` and `weights_licence` are read."""
+    def backbone(self) -> str:
+        """Name of the backbone."""
+        ...
+
+    @property
+    def weights_licence(self) -> str | None:
+        """Licence of the weights that it started from, if they had one."""
         ...
 
 
@@ -191,7 +196,6 @@ def _entry(head: ExportableHead, output_names: Mapping[str, str]) -> HeadEntry:
             f"the calibration of head {head.name} belongs to other weights; calibrate it again:"
             f" ova calibrate {head.name}"
         )
-    licence = head.record.get("weights_licence")
     return HeadEntry(
         name=head.name,
         label=output_names.get(head.name, head.label),
@@ -201,8 +205,8 @@ def _entry(head: ExportableHead, output_names: Mapping[str, str]) -> HeadEntry:
         prior=calibration.prior,
         input=InputEntry(spec.height, spec.width, spec.channels, spec.mean, spec.std),
         views=head.head.views,
-        backbone=str(head.record.get("backbone", "")),
-        weights_licence=None if licence is None else str(licence),
+        backbone=head.backbone,
+        weights_licence=head.weights_licence,
         weights_digest=head.weights_digest,
         calibration_digest=digest_json(calibration.to_json()),
     )

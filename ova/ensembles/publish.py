@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -15,25 +13,11 @@ from ova.ensembles.coupling import none_prior_of
 from ova.ensembles.export import ExportReport, export_combined
 from ova.ensembles.recipe import read_ensemble_recipe
 from ova.errors import RecipeError
-from ova.heads.calibrate import Calibration
 from ova.heads.calibrated import TrainedHead, load_head
-from ova.heads.head import Head
 from ova.progress import Progress, Silent
 from ova.workspace import Workspace
 
 COMPARED_IMAGES = 64
-
-
-@dataclass(frozen=True, eq=False)
-class _Exportable:
-    """A trained head as the exporter wants it."""
-
-    name: str
-    label: str
-    head: Head
-    calibration: Calibration
-    weights_digest: str
-    record: dict[str, Any]
 
 
 def export(workspace: Workspace, name: str, *, progress: Progress | None = None) -> ExportReport:
@@ -62,7 +46,7 @@ def export(workspace: Workspace, name: str, *, progress: Progress | None = None)
         none_prior = _none_prior(dataset, calibration_rows, heads)
     progress.advance("exporting", 2)
     report = export_combined(
-        [_exportable(head) for head in heads],
+        heads,
         name=name,
         folder=workspace.ensemble_output(name),
         images=[inside_root(dataset.root, dataset.table.images[row]) for row in chosen],
@@ -87,12 +71,3 @@ def _calibration_rows(dataset: Dataset) -> Sequence[int]:
 def _none_prior(dataset: Dataset, rows: Sequence[int], heads: Sequence[TrainedHead]) -> float:
     columns = [dataset.table.column(head.label)[rows] for head in heads]
     return none_prior_of(np.stack(columns, axis=1))
-
-
-def _exportable(head: TrainedHead) -> _Exportable:
-    record = {
-        "backbone": head.record.recipe.backbone.name,
-        "weights_licence": head.record.licence,
-        "initial_weights": head.record.initial_weights,
-    }
-    return _Exportable(head.name, head.label, head.head, head.calibration, head.weights_digest, record)

@@ -1,8 +1,7 @@
 """Prediction with a combined model: needs onnxruntime, numpy and Pillow, and never torch.
 
 model = CombinedModel.load(Path("runs/ensembles/solar-cell"))
-for prediction in model.predict(sorted(Path("images").glob("*.png"))):
-    print(prediction.to_json())
+answers = [each.to_json() for each in model.predict(sorted(Path("images").glob("*.png")))]
 """
 
 from __future__ import annotations

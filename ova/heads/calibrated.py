@@ -31,6 +31,16 @@ class TrainedHead:
     weights_digest: str
     record: HeadRecord
 
+    @property
+    def backbone(self) -> str:
+        """Name of the backbone."""
+        return self.record.recipe.backbone.name
+
+    @property
+    def weights_licence(self) -> str | None:
+        """Licence of the weights that it started from, if they had one."""
+        return self.record.licence
+
 
 def calibrate_heads(workspace: Workspace, names: Sequence[str] = ()) -> dict[str, Calibration]:
     """Calibrate heads by name, or all that are trained.

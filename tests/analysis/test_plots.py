@@ -193,7 +193,10 @@ def test_spikes_are_cut_off_and_it_is_said(drawn):
 
 def test_history_without_a_defined_value_is_drawn():
     empty = {"train_loss": "", "validation_loss": "", "validation_average_precision": ""}
-    loss_curves_png([{"member": "0", "epoch": "1"} | empty], "crack")
+    picture = loss_curves_png([{"member": "0", "epoch": "1"} | empty], "crack")
+    with Image.open(io.BytesIO(picture)) as image:
+        assert image.format == "PNG"
+        assert image.getextrema() != ((255, 255),) * len(image.getbands())
 
 
 @pytest.mark.parametrize("change", [{"train_loss": "x"}, {"epoch": ""}, {"member": "a"}])

@@ -4,7 +4,7 @@ import io
 import shutil
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,8 @@ class SmallHead:
     head: Head
     calibration: Calibration
     weights_digest: str
-    record: dict[str, Any] = field(default_factory=dict)
+    backbone: str = ""
+    weights_licence: str | None = None
 
 
 class Brightness(nn.Module):
@@ -73,9 +74,7 @@ def make_head(
 ) -> SmallHead:
     spec = InputSpec(height, width, channels, (0.5, 0.4, 0.3)[:channels], (0.2, 0.25, 0.3)[:channels])
     head = Head([network or Brightness()], spec, views)  # type: ignore[arg-type]
-    return SmallHead(
-        name, name.title(), head.eval(), make_calibration(**changes), "d" * 64, {"backbone": name}
-    )
+    return SmallHead(name, name.title(), head.eval(), make_calibration(**changes), "d" * 64, name)
 
 
 def logits_in_torch(head: Head, images: list[np.ndarray]) -> np.ndarray:
