@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -38,6 +38,24 @@ def load_recipe(path: Path, kind: type[Recipe]) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not TOML: {error}") from error
     return check_recipe(content, kind, str(path))
+
+
+def load_named(path: Path, kind: type[Recipe], what: str, known: Sequence[str]) -> Recipe:
+    """Read the recipe of a head or ensemble that a user named.
+
+    Args:
+        path: Where it should be.
+        kind: Its settings.
+        what: "head" or "ensemble".
+        known: Names that there are.
+
+    Raises:
+        RecipeError: There is no such recipe (near names are told), or it is wrong.
+    """
+    if not path.is_file():
+        hint = nearest(path.stem, known) or f"; there are: {', '.join(known) or 'none'}"
+        raise RecipeError(f"no {what} {path.stem!r}: {path} is missing{hint}")
+    return load_recipe(path, kind)
 
 
 def check_recipe(content: dict[str, Any], kind: type[Recipe], source: str) -> Recipe:

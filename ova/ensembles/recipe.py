@@ -11,7 +11,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from ova.errors import RecipeError
-from ova.recipes import Settings, load_recipe, nearest
+from ova.recipes import Settings, load_named, nearest
 from ova.workspace import Workspace, slug
 
 Mode = Literal["multilabel", "argmax"]
@@ -56,12 +56,7 @@ def read_ensemble_recipe(workspace: Workspace, name: str) -> EnsembleRecipe:
     Raises:
         RecipeError: There is no such ensemble, or its recipe is wrong.
     """
-    path = workspace.ensemble_recipe(name)
-    if not path.is_file():
-        known = workspace.ensemble_names()
-        hint = nearest(name, known) or f"; there are: {', '.join(known) or 'none'}"
-        raise RecipeError(f"no ensemble {name!r}: {path} is missing{hint}")
-    return load_recipe(path, EnsembleRecipe)
+    return load_named(workspace.ensemble_recipe(name), EnsembleRecipe, "ensemble", workspace.ensemble_names())
 
 
 def _head_problems(heads: tuple[str, ...]) -> list[str]:

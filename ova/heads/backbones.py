@@ -18,6 +18,7 @@ from torch import nn
 from ova.digests import digest_arrays, digest_json
 from ova.errors import RecipeError
 from ova.heads.head import InputSpec
+from ova.heads.torchvision_families import TORCHVISION, torchvision_network
 from ova.recipes import nearest
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-TORCHVISION = "torchvision/"
 # fmt: off
 FAMILIES = (
     *(TORCHVISION + family for family in (
@@ -97,14 +97,6 @@ def trunk_digest(
     return digest_json({**trunk, "cut": "classifier"})
 
 
-def grey_stem(weight: torch.Tensor) -> torch.Tensor:
-    """Fold the weight (out, 3, h, w) of a first convolution to (out, 1, h, w).
-
-    The sum over the input channels makes a grey image score as its three equal channels did.
-    """
-    return weight.sum(dim=1, keepdim=True)
-
-
 def sketch(name: str, outputs: int, **settings: Any) -> nn.Module:
     """Build a network without its numbers, to learn its shapes at no cost (see `timm_network`)."""
     with torch.random.fork_rng(devices=[]):  # the networks built for real must not depend on the sketches
@@ -174,66 +166,13 @@ def _check_name(name: str) -> None:
 
 
 def _construct(name: str, outputs: int, **settings: Any) -> nn.Module:
-    build = _torchvision_network if name.startswith(TORCHVISION) else timm_network
+    build = torchvision_network if name.startswith(TORCHVISION) else timm_network
     try:
         return build(name, outputs, **settings)
     except (ValueError, AssertionError, RuntimeError) as error:
         if isinstance(error, NotImplementedError):
             raise
         raise _size_error(name, settings["size"], error) from error
-
-
-def _torchvision_network(
-    name: str,
-    outputs: int,
-    *,
-    channels: int,
-    size: tuple[int, int],
-    drop_rate: float = 0.0,
-    drop_path_rate: float = 0.0,
-) -> nn.Module:
-    from torchvision.models import get_model
-
-    family = name.removeprefix(TORCHVISION)
-    options: dict[str, Any] = {}
-    if family in ("googlenet", "inception_v3"):
-        options = {"aux_logits": False, "init_weights": True}
-    elif family.startswith("vit_"):
-        options = {"image_size": size[0]}
-    elif family.startswith("maxvit"):
-        options = {"input_size": size}
-    network = get_model(family, weights=None, num_classes=outputs, **options)
-    if family.startswith("squeezenet"):
-        # The family ends in a ReLU after the classifier, with which no logit could be negative.
-        network.get_submodule("classifier").register_module("2", nn.Identity())
-    if channels == 1:
-        stem = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
-        stem.weight = nn.Parameter(grey_stem(stem.weight.detach()))
-        stem.in_channels = 1
-    _set_dropout(network, name, drop_rate)
-    _set_drop_path(network, name, drop_path_rate)
-    return network
-
-
-def _set_dropout(network: nn.Module, name: str, rate: float) -> None:
-    # The classifier comes last in every family; its dropout is in the same child or is a child itself.
-    last = list(network.children())[-1]
-    layers = [module for module in (*network.children(), *last.modules()) if isinstance(module, nn.Dropout)]
-    if rate and not layers:
-        raise RecipeError(f"{name} has no drop_rate; leave it out or choose a timm backbone")
-    for layer in layers:
-        layer.p = rate
-
-
-def _set_drop_path(network: nn.Module, name: str, rate: float) -> None:
-    # Linear decay rule: Huang et al., Deep Networks with Stochastic Depth, ECCV 2016, section 3.
-    from torchvision.ops import StochasticDepth
-
-    layers = [module for module in network.modules() if isinstance(module, StochasticDepth)]
-    if rate and not layers:
-        raise RecipeError(f"{name} has no drop_path_rate; leave it out or choose a timm backbone")
-    for depth, layer in enumerate(layers, start=1):
-        layer.p = rate * depth / len(layers)
 
 
 def _check_size(network: nn.Module, name: str, channels: int, size: tuple[int, int]) -> None:

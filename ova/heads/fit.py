@@ -23,18 +23,9 @@ from ova.heads.history import History
 from ova.heads.losses import mix_and_smooth, validation_loss
 from ova.heads.recipe import HeadRecipe, TrainingSettings
 from ova.heads.scores import score_rows
-from ova.heads.state import Arrays, TrainingState
+from ova.heads.state import CURE, Arrays, Diverged, Keeper, TrainingState
 from ova.metrics import Counts, average_precision
 from ova.progress import Progress
-
-SAVE_EVERY_SECONDS = 60.0
-_CURE = "lower training.learning_rate or set training.clip = 1.0"
-
-
-class Diverged(OvaError):
-    """A training whose loss is no longer a number."""
-
-    exit_code = 3
 
 
 class Interrupted(OvaError):
@@ -103,33 +94,43 @@ def fit(
         state.restore(checkpoint)
     progress.start(task, settings.epochs)
     progress.advance(task, state.marks.epoch - 1)
-    saved_at = time.monotonic()
+    keep = Keeper(state, checkpoint)
 
     while state.marks.epoch <= settings.epochs and not _stale(state, settings):
-        epoch = state.marks.epoch
-        _set_trainable(network, recipe, classifier, epoch)
-        plan = plan_epoch(material.train, settings.batch_size, settings.seed, epoch)
-        started = time.monotonic() - state.marks.seconds
-        while state.marks.step < len(plan.batches):
-            _train_step(state, material, recipe, plan)
-            state.marks.seconds = time.monotonic() - started
-            stop = should_stop()
-            if stop or time.monotonic() - saved_at > SAVE_EVERY_SECONDS:
-                _refuse_divergence(state)
-                state.save(checkpoint)
-                saved_at = time.monotonic()
-            if stop:
-                raise Interrupted(f"{task}: stopped in epoch {epoch}; run the same command again to go on")
-        _refuse_divergence(state)
-        row = _finish_epoch(state, material, settings, started)
+        _set_trainable(network, recipe, classifier, state.marks.epoch)
+        if not _train_epoch(state, material, recipe, keep, should_stop):
+            raise Interrupted(
+                f"{task}: stopped in epoch {state.marks.epoch}; run the same command again to go on"
+            )
+        row = _finish_epoch(state, material, settings)
         on_epoch(state.marks.history)
-        progress.advance(task, epoch, _note(row))
-        if time.monotonic() - saved_at > SAVE_EVERY_SECONDS:
-            state.save(checkpoint)
-            saved_at = time.monotonic()
+        progress.advance(task, state.marks.epoch - 1, _note(row))
+        keep.if_due()
 
     progress.advance(task, settings.epochs)
     return Fitted(state.best, state.marks.best_epoch, state.marks.best_precision, state.marks.history)
+
+
+def _train_epoch(
+    state: TrainingState,
+    material: Material,
+    recipe: HeadRecipe,
+    keep: Keeper,
+    should_stop: Callable[[], bool],
+) -> bool:
+    """Take the steps that are left of the epoch; False if asked to stop, with the state kept."""
+    settings, marks = recipe.training, state.marks
+    plan = plan_epoch(material.train, settings.batch_size, settings.seed, marks.epoch)
+    started = time.monotonic() - marks.seconds
+    while marks.step < len(plan.batches):
+        _train_step(state, material, recipe, plan)
+        marks.seconds = time.monotonic() - started
+        if should_stop():
+            keep.now()
+            return False
+        keep.if_due()
+    state.refuse_divergence()
+    return True
 
 
 def _train_step(state: TrainingState, material: Material, recipe: HeadRecipe, plan: EpochPlan) -> None:
@@ -164,10 +165,10 @@ def _train_step(state: TrainingState, material: Material, recipe: HeadRecipe, pl
 
 
 def _finish_epoch(
-    state: TrainingState, material: Material, settings: TrainingSettings, started: float
+    state: TrainingState, material: Material, settings: TrainingSettings
 ) -> dict[str, float | int | None]:
     """Validate, keep the weights if they are the best, write the epoch's row, move to the next epoch."""
-    marks = state.marks
+    marks, started = state.marks, time.monotonic()
     logits = score_rows(
         lambda pixels: state.scored(material.normalise(pixels)).squeeze(1),
         state.scored,
@@ -176,13 +177,13 @@ def _finish_epoch(
         device=material.device,
     )
     if not np.isfinite(logits).all():
-        raise Diverged(f"a validation logit is no longer a number in epoch {marks.epoch}; {_CURE}")
+        raise Diverged(f"a validation logit is no longer a number in epoch {marks.epoch}; {CURE}")
     labels = material.validation.labels
     loss = validation_loss(logits, labels, material.pos_weight)
     precision = average_precision(labels, logits)
     row: dict[str, float | int | None] = {
         "epoch": marks.epoch,
-        "seconds": round(time.monotonic() - started, 3),
+        "seconds": round(marks.seconds + time.monotonic() - started, 3),
         "learning_rate": state.schedule.rate,
         "train_loss": float(state.loss_sum) / len(material.train),
         **{f"train_{name}": count for name, count in asdict(state.counted()).items()},
@@ -214,14 +215,6 @@ def _set_trainable(network: nn.Module, recipe: HeadRecipe, classifier: Collectio
         if backbone.unfreeze_epoch is not None and epoch >= backbone.unfreeze_epoch:
             unfreeze(network, backbone.unfreeze_from)
         keep_frozen_in_eval(network)
-
-
-def _refuse_divergence(state: TrainingState) -> None:
-    if not torch.isfinite(state.loss_sum):
-        raise Diverged(
-            f"the loss is no longer a number in epoch {state.marks.epoch} "
-            f"at learning rate {state.schedule.rate:.2g}; {_CURE}"
-        )
 
 
 def _stale(state: TrainingState, settings: TrainingSettings) -> bool:

@@ -11,8 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ova.data.augment_recipe import AugmentSettings
 from ova.digests import digest_json
-from ova.errors import RecipeError
-from ova.recipes import Settings, load_recipe, nearest
+from ova.recipes import Settings, load_named
 from ova.workspace import Workspace
 
 KEPT_DEFAULT = "default"  # the method of a calibration that had too few positives to choose
@@ -201,12 +200,7 @@ def read_head_recipe(workspace: Workspace, name: str) -> HeadRecipe:
     Raises:
         RecipeError: There is no such head, or its recipe is wrong.
     """
-    path = workspace.head_recipe(name)
-    if not path.is_file():
-        known = workspace.head_names()
-        hint = nearest(name, known) or f"; there are: {', '.join(known) or 'none'}"
-        raise RecipeError(f"no head {name!r}: {path} is missing{hint}")
-    return load_recipe(path, HeadRecipe)
+    return load_named(workspace.head_recipe(name), HeadRecipe, "head", workspace.head_names())
 
 
 def step_table(steps: dict[str, float]) -> list[tuple[int, int, float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from timm.utils import ModelEmaV3  # pyright: ignore[reportPrivateImportUsage]
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ova.errors import ArtefactError
+from ova.errors import ArtefactError, OvaError
 from ova.heads.history import History
 from ova.heads.optimise import Schedule, build_optimizer
 from ova.heads.recipe import TrainingSettings
@@ -22,6 +23,14 @@ from ova.metrics import Counts
 from ova.storage import read_tensors, write_tensors
 
 Arrays = dict[str, np.ndarray]
+SAVE_EVERY_SECONDS = 60.0
+CURE = "lower training.learning_rate or set training.clip = 1.0"
+
+
+class Diverged(OvaError):
+    """A training whose loss is no longer a number."""
+
+    exit_code = 3
 
 
 @dataclass
@@ -72,6 +81,18 @@ class TrainingState:
         """Return the training decisions of this epoch so far."""
         tn, fp, fn, tp = self.counts.tolist()
         return Counts(tp=tp, fp=fp, fn=fn, tn=tn)
+
+    def refuse_divergence(self) -> None:
+        """Look whether the loss of this epoch is still a number.
+
+        Raises:
+            Diverged: It is not.
+        """
+        if not torch.isfinite(self.loss_sum):
+            raise Diverged(
+                f"the loss is no longer a number in epoch {self.marks.epoch} "
+                f"at learning rate {self.schedule.rate:.2g}; {CURE}"
+            )
 
     def keep_as_best(self, precision: float | None) -> None:
         """Remember the current weights as the best so far."""
@@ -126,6 +147,27 @@ class TrainingState:
             self.marks = Marks(**values["marks"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise ArtefactError(f"{path} is not a state of this training: {error}") from error
+
+
+class Keeper:
+    """Saves a training once a minute, and never one that has diverged."""
+
+    def __init__(self, state: TrainingState, checkpoint: Path) -> None:
+        self._state = state
+        self._checkpoint = checkpoint
+        self._saved_at = time.monotonic()
+
+    def if_due(self) -> None:
+        """Save if the last time is a minute ago."""
+        if time.monotonic() - self._saved_at > SAVE_EVERY_SECONDS:
+            self.now()
+
+    def now(self) -> None:
+        """Save."""
+        state = self._state
+        state.refuse_divergence()
+        state.save(self._checkpoint)
+        self._saved_at = time.monotonic()
 
 
 def _arrays(tensors: dict[str, Tensor]) -> Arrays:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from ova.digests import digest_file
 from ova.errors import ArtefactError, EnvironmentFault, OvaError, RecipeError, first_few
-from ova.heads.backbones import TORCHVISION, classifier_keys, grey_stem, sketch, timm_library, timm_network
+from ova.heads.backbones import classifier_keys, sketch, timm_library, timm_network
+from ova.heads.torchvision_families import TORCHVISION, grey_stem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,12 +13,12 @@ from ova.heads.backbones import (
     FAMILIES,
     build_backbone,
     classifier_keys,
-    grey_stem,
     sketch,
     timm_network,
     trunk_digest,
 )
 from ova.heads.head import InputSpec
+from ova.heads.torchvision_families import grey_stem
 
 torch.set_num_threads(1)
 

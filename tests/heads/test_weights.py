@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from ova.digests import digest_file
 from ova.errors import ArtefactError, EnvironmentFault, RecipeError
 from ova.heads import weights
-from ova.heads.backbones import build_backbone, classifier_keys, grey_stem, timm_library, timm_network
+from ova.heads.backbones import build_backbone, classifier_keys, timm_library, timm_network
+from ova.heads.torchvision_families import grey_stem
 from ova.heads.weights import WeightsOrigin, is_non_commercial, load_pretrained, pretrained_normalisation
 
 torch.set_num_threads(1)
