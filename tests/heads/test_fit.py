@@ -1,0 +1,186 @@
+"""What a recipe says about training is what happens to the weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from small import head_recipe
+
+from ova.data.dataset import open_dataset
+from ova.errors import ArtefactError, RecipeError
+from ova.heads import fit as fit_module
+from ova.heads import members
+from ova.heads.backbones import build_backbone, classifier_keys
+from ova.heads.plan import store_spec
+from ova.heads.recipe import read_head_recipe
+from ova.heads.runs import current_run
+from ova.heads.train import HeadOutcome, train_head
+from ova.progress import Silent
+from ova.storage import read_csv, read_tensors, write_tensors
+from ova.workspace import Workspace
+
+Make = Callable[..., Workspace]
+
+
+def train(workspace: Workspace, **options: Any) -> HeadOutcome:
+    dataset = open_dataset(workspace, [store_spec(read_head_recipe(workspace, "spot"))])
+    return train_head(workspace, dataset, "spot", device="cpu", **options)
+
+
+def weights(workspace: Workspace) -> dict[str, np.ndarray]:
+    arrays, _ = read_tensors(current_run(workspace, "spot").weights)
+    prefix = "members.0."
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def first_weights(seed: int = 0) -> dict[str, np.ndarray]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build_backbone("test_resnet", channels=1, size=(24, 24))
+    return {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+
+
+def moved(after: dict[str, np.ndarray], before: dict[str, np.ndarray]) -> set[str]:
+    assert after.keys() == before.keys()
+    return {name for name in after if not np.array_equal(after[name], before[name])}
+
+
+@pytest.fixture(scope="module")
+def classifier() -> set[str]:
+    return set(classifier_keys("test_resnet", channels=1, size=(24, 24)))
+
+
+def test_a_frozen_trunk_stays_what_it_was_batch_norm_included(
+    make_workspace: Make, classifier: set[str]
+) -> None:
+    workspace = make_workspace({"spot": head_recipe(backbone={"freeze": True})})
+    train(workspace)
+    assert moved(weights(workspace), first_weights()) == classifier
+
+
+def test_from_a_layer_on_the_trunk_is_trained_from_that_epoch_on(
+    make_workspace: Make, classifier: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainable: dict[int, set[str]] = {}
+    original = fit_module._train_epoch
+
+    def spy(state: Any, *rest: Any) -> bool:
+        names = {name for name, each in state.network.named_parameters() if each.requires_grad}
+        trainable[state.marks.epoch] = names
+        return original(state, *rest)
+
+    monkeypatch.setattr(fit_module, "_train_epoch", spy)
+    backbone = {"freeze": True, "unfreeze_epoch": 2, "unfreeze_from": "layer4"}
+    workspace = make_workspace({"spot": head_recipe(backbone=backbone)})
+    train(workspace)
+    assert trainable[1] == classifier
+    assert trainable[2] == trainable[3] > classifier
+    for names in (trainable[3], moved(weights(workspace), first_weights())):
+        assert all(name.startswith("layer4.") or name in classifier for name in names)
+
+
+def test_training_starts_from_a_local_file_and_its_content_counts(
+    make_workspace: Make, classifier: set[str]
+) -> None:
+    recipe = head_recipe(backbone={"freeze": True, "weights": "trunk.safetensors"})
+    workspace = make_workspace({"spot": recipe})
+    with pytest.raises(RecipeError, match=r"trunk\.safetensors does not exist"):
+        train(workspace)
+    trunk = first_weights(seed=7)
+    write_tensors(workspace.root / "trunk.safetensors", trunk)
+    assert train(workspace).status == "trained"
+    assert moved(weights(workspace), trunk) == classifier
+    record = current_run(workspace, "spot").read_record()
+    assert record.initial_weights == "file:trunk.safetensors"
+    assert train(workspace).status == "kept"
+    write_tensors(workspace.root / "trunk.safetensors", first_weights(seed=8))
+    assert train(workspace).run == "0002"
+    write_tensors(workspace.root / "trunk.safetensors", {"other": np.zeros(1)})
+    with pytest.raises(ArtefactError, match=r"trunk\.safetensors"):
+        train(workspace)
+
+
+def test_the_moving_average_is_what_is_kept(make_workspace: Make) -> None:
+    plain = make_workspace({"spot": head_recipe()}, folder="plain")
+    averaged = make_workspace({"spot": head_recipe(training={"ema": 0.5})}, folder="averaged")
+    for workspace in (plain, averaged):
+        train(workspace)
+    parameters = {name for name in first_weights() if name.endswith("conv1.weight")}
+    assert moved(weights(averaged), weights(plain)) >= parameters
+
+
+def test_early_stop_ends_after_so_many_epochs_without_a_better_precision(
+    make_workspace: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = iter([0.5, 0.7, 0.6, 0.7, 0.9, 0.9])
+    monkeypatch.setattr(fit_module, "average_precision", lambda labels, logits: next(values))
+    workspace = make_workspace({"spot": head_recipe(training={"epochs": 6, "early_stop": 2})})
+    train(workspace)
+    run = current_run(workspace, "spot")
+    assert len(read_csv(run.history)) == 4
+    assert run.read_record().best_epochs == (2,)
+
+
+def test_bfloat16_trains_and_is_scored_in_float32(
+    make_workspace: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+    original = fit_module.score_rows
+
+    def spy(*arguments: Any, **more: Any) -> np.ndarray:
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return original(*arguments, **more)
+
+    monkeypatch.setattr(fit_module, "score_rows", spy)
+    low = make_workspace({"spot": head_recipe(training={"precision": "bfloat16", "epochs": 1})})
+    plain = make_workspace({"spot": head_recipe(training={"epochs": 1})}, folder="plain")
+    for workspace in (low, plain):
+        train(workspace)
+    assert seen == [False, False]
+    assert moved(weights(low), weights(plain))
+    assert {each.dtype for each in weights(low).values()} == {np.dtype("float32"), np.dtype("int64")}
+
+
+def test_validation_without_a_positive_keeps_the_last_epoch(
+    make_workspace: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = members.fit
+
+    def without_positives(network: Any, material: Any, *rest: Any, **more: Any) -> Any:
+        blank = dataclasses.replace(material.validation, labels=np.zeros_like(material.validation.labels))
+        return original(network, dataclasses.replace(material, validation=blank), *rest, **more)
+
+    monkeypatch.setattr(members, "fit", without_positives)
+    workspace = make_workspace({"spot": head_recipe()})
+    train(workspace)
+    record = current_run(workspace, "spot").read_record()
+    assert (record.best_epochs, record.validation_average_precision) == ((3,), (None,))
+
+
+def test_the_weight_of_positives_is_told_and_stored(make_workspace: Make) -> None:
+    told: list[str] = []
+
+    class Listener(Silent):
+        def say(self, text: str) -> None:
+            told.append(text)
+
+    workspace = make_workspace({"spot": head_recipe(training={"epochs": 1})})
+    train(workspace, progress=Listener())
+    record = current_run(workspace, "spot").read_record()
+    positives, negatives = record.rows["train"]
+    assert record.pos_weight == (negatives / positives,)
+    assert told == [
+        f"spot: {positives} positives, {negatives} negatives in training; "
+        f"pos_weight {negatives / positives:.3g} (auto)"
+    ]
+
+
+def test_no_temporary_file_is_left(make_workspace: Make) -> None:
+    workspace = make_workspace({"spot": head_recipe(training={"epochs": 1})})
+    train(workspace)
+    assert [path for path in workspace.root.rglob("*") if path.name.endswith(".tmp")] == []
