@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ova.data.files import FolderFiles, ImageFiles
 from ova.data.intake import ImageFacts, UnreadableImages, read_facts, write_facts
 from ova.data.labels import LabelTable
 from ova.data.location import image_root
@@ -26,6 +27,7 @@ class Dataset:
 
     recipe: DatasetRecipe
     root: Path
+    files: ImageFiles
     table: LabelTable
     facts: Mapping[str, ImageFacts]
     split: Split
@@ -49,11 +51,12 @@ def open_dataset(
     """
     recipe = load_recipe(workspace.dataset_recipe, DatasetRecipe)
     root = image_root(workspace, recipe)
+    files = FolderFiles(root)
     table = read_label_table(recipe, root)
     known = read_facts(workspace.image_facts)
     try:
         facts, stores = prepare_stores(
-            root,
+            files,
             table.images,
             specs,
             workspace.stores,
@@ -69,7 +72,7 @@ def open_dataset(
         write_facts(workspace.image_facts, facts)
     pixels = {image: fact.pixels_sha256 for image, fact in by_image.items()}
     split = stored_split(workspace, table, pixels, recipe.split)
-    return Dataset(recipe, root, table, by_image, split, stores)
+    return Dataset(recipe, root, files, table, by_image, split, stores)
 
 
 def locate(workspace: Workspace, root: Path) -> LabelTable:

@@ -18,8 +18,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ova.data.images import decode_image, read_image
-from ova.data.labels import inside_root
+from ova.data.files import ImageFiles
+from ova.data.images import decode_image
 from ova.errors import ArtefactError, DataError, first_few
 from ova.progress import Progress, Silent
 from ova.storage import read_csv, write_csv
@@ -72,20 +72,20 @@ def write_facts(path: Path, facts: Sequence[ImageFacts]) -> None:
 
 
 def unchanged(
-    root: Path, image: str, known: dict[str, ImageFacts], white_level: int | None
+    files: ImageFiles, image: str, known: dict[str, ImageFacts], white_level: int | None
 ) -> ImageFacts | None:
     """Return the known facts of an image if its size, time and declared white are still the same."""
     fact = known.get(image)
     try:
-        status = (root / image).stat()
-    except OSError:
+        status = files.status(image)
+    except DataError:
         return None
-    current = (status.st_size, status.st_mtime_ns, white_level or 0)
+    current = (*status, white_level or 0)
     return fact if fact and (fact.bytes, fact.modified_ns, fact.white_level) == current else None
 
 
 def examine_images(
-    root: Path,
+    files: ImageFiles,
     images: Sequence[str],
     *,
     white_level: int | None = None,
@@ -96,7 +96,7 @@ def examine_images(
     """Decode every image in full and return its facts, in the order of `images`.
 
     Args:
-        root: Folder that the image ids are relative to.
+        files: Where the images lie.
         images: Image ids.
         white_level: Value that becomes white in 16-bit images.
         visit: Called with (index, RGB pixels uint8 (height, width, 3)) for every sound image, from several
@@ -113,7 +113,7 @@ def examine_images(
 
     def examine(index: int) -> ImageFacts | tuple[str, str]:
         try:
-            fact, pixels = _examine(root, images[index], white_level)
+            fact, pixels = _examine(files, images[index], white_level)
         except DataError as error:
             return images[index], str(error)
         if visit is not None:
@@ -143,22 +143,18 @@ class UnreadableImages(DataError):
         super().__init__(f"{len(problems)} of {total} images cannot be used: {reasons}")
 
 
-def _examine(root: Path, image: str, white_level: int | None) -> tuple[ImageFacts, NDArray[np.uint8]]:
-    path = inside_root(root, image)
-    try:
-        status = path.stat()  # before reading: a file that changes meanwhile is looked at again next time
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}; remove its row or restore the file") from error
-    content = read_image(path)
+def _examine(files: ImageFiles, image: str, white_level: int | None) -> tuple[ImageFacts, NDArray[np.uint8]]:
+    status = files.status(image)  # before reading: a file that changes meanwhile is looked at again next time
+    content = files.read(image)
     try:
         pixels = decode_image(content, channels=3, white_level=white_level)
     except DataError as error:
-        raise DataError(f"{path}: {str(error).split(': ', 1)[-1]}") from error
+        raise DataError(f"{files.where(image)}: {str(error).split(': ', 1)[-1]}") from error
     shape = f"{pixels.shape[0]}x{pixels.shape[1]}:".encode()
     fact = ImageFacts(
         image=image,
-        bytes=status.st_size,
-        modified_ns=status.st_mtime_ns,
+        bytes=status.bytes,
+        modified_ns=status.modified_ns,
         white_level=white_level or 0,
         file_sha256=hashlib.sha256(content).hexdigest(),
         pixels_sha256=hashlib.sha256(shape + pixels.tobytes()).hexdigest(),

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ova.data.files import ImageFiles
 from ova.data.images import luma
 from ova.data.intake import ImageFacts, examine_images, unchanged
 from ova.data.resize import resize_pixels
@@ -59,7 +60,7 @@ def store_digest(spec: StoreSpec, facts: Sequence[ImageFacts]) -> str:
 
 
 def prepare_stores(
-    root: Path,
+    files: ImageFiles,
     images: Sequence[str],
     specs: Sequence[StoreSpec],
     folder: Path,
@@ -71,7 +72,7 @@ def prepare_stores(
     """Return facts and stores of all images, decoding each at most once.
 
     Args:
-        root: Folder that the image ids are relative to.
+        files: Where the images lie.
         images: Image ids.
         specs: The forms that heads read.
         folder: Where stores lie, a folder per digest.
@@ -83,18 +84,18 @@ def prepare_stores(
         DataError: Images are missing or unreadable.
         EnvironmentFault: The store cannot be written.
     """
-    old = [unchanged(root, image, known, white_level) for image in images]
+    old = [unchanged(files, image, known, white_level) for image in images]
     facts = [fact for fact in old if fact is not None]
     wanted = list(dict.fromkeys(specs))
     if len(facts) == len(images):
         wanted = [spec for spec in wanted if not (folder / store_digest(spec, facts)).is_dir()]
     if wanted or len(facts) < len(images):
-        facts = _build(root, images, wanted, folder, white_level, progress)
+        facts = _build(files, images, wanted, folder, white_level, progress)
     return facts, {spec: PixelStore(folder / store_digest(spec, facts)) for spec in specs}
 
 
 def _build(
-    root: Path,
+    files: ImageFiles,
     images: Sequence[str],
     specs: Sequence[StoreSpec],
     folder: Path,
@@ -112,10 +113,10 @@ def _build(
 
         def visit(index: int, pixels: NDArray[np.uint8]) -> None:
             for spec, target in maps:
-                source = pixels if spec.channels == 3 else luma(pixels)[..., None]
-                target[index] = resize_pixels(source, (spec.height, spec.width))
+                shown = pixels if spec.channels == 3 else luma(pixels)[..., None]
+                target[index] = resize_pixels(shown, (spec.height, spec.width))
 
-        facts = examine_images(root, images, white_level=white_level, visit=visit, progress=progress)
+        facts = examine_images(files, images, white_level=white_level, visit=visit, progress=progress)
         for (_, target), (spec, building) in zip(maps, pending, strict=True):
             target.flush()  # type: ignore[attr-defined]
             write_json(building.path / "index.json", {"spec": asdict(spec), "images": list(images)})

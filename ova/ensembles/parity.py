@@ -22,7 +22,7 @@ from ova.heads.head import Head
 MAX_LOGIT_DIFFERENCE = 1e-4
 _BATCH = 16
 
-RealImage = Path | NDArray[np.uint8]
+RealImage = Path | bytes | NDArray[np.uint8]
 
 
 def check_parity(
@@ -36,7 +36,7 @@ def check_parity(
     Args:
         model: The combined model, in ONNX Runtime.
         heads: The heads it was made from, in the order of its outputs.
-        images: Files, or decoded pixels (height, width, 1 or 3); at least one.
+        images: Files, their bytes, or decoded pixels (height, width, 1 or 3); at least one.
 
     Returns:
         How far apart the two were.
@@ -90,7 +90,7 @@ def _reference(heads: Sequence[CalibratedHead], images: Sequence[RealImage], man
 
 
 def _decoded(image: RealImage, white_level: int | None) -> NDArray[np.uint8]:
-    if isinstance(image, Path):
+    if isinstance(image, Path | bytes):
         return decode_image(image, channels=3, white_level=white_level)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3):
         raise DataError(f"pixels are {image.dtype} {image.shape}; give uint8 (height, width, 1 or 3)")

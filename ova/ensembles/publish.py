@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from ova.data.dataset import Dataset, open_dataset
-from ova.data.labels import inside_root
 from ova.data.splits import TEST, TRAIN
 from ova.ensembles.coupling import none_prior_of
 from ova.ensembles.export import ExportReport, export_combined
@@ -49,7 +48,7 @@ def export(workspace: Workspace, name: str, *, progress: Progress | None = None)
         heads,
         name=name,
         folder=workspace.ensemble_output(name),
-        images=[inside_root(dataset.root, dataset.table.images[row]) for row in chosen],
+        images=[dataset.files.read(dataset.table.images[row]) for row in chosen],
         mode=recipe.mode,
         none_prior=none_prior,
         output_names=recipe.output_names,

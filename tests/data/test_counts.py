@@ -8,6 +8,7 @@ import pytest
 
 from ova.data.counts import count_parts
 from ova.data.dataset import Dataset
+from ova.data.files import FolderFiles
 from ova.data.intake import ImageFacts
 from ova.data.labels import LabelTable
 from ova.data.recipe import DatasetRecipe
@@ -25,7 +26,7 @@ def dataset_of(values, parts, pixels=None, sizes=None) -> Dataset:
     cells = np.array(values, np.int8)
     table = LabelTable(images, ("crack", "dust")[: cells.shape[1]], cells, images)
     split = Split(dict(zip(images, parts, strict=True)))
-    return Dataset(DatasetRecipe(labels="a.csv"), Path(), table, facts, split, {})
+    return Dataset(DatasetRecipe(labels="a.csv"), Path(), FolderFiles(Path()), table, facts, split, {})
 
 
 @pytest.fixture

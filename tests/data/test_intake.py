@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ova.data.files import FolderFiles
 from ova.data.images import decode_image
 from ova.data.intake import ImageFacts, UnreadableImages, examine_images, read_facts, unchanged, write_facts
 
@@ -29,7 +30,7 @@ def root(tmp_path):
 
 def problems_of(root, images) -> dict[str, str]:
     with pytest.raises(UnreadableImages) as caught:
-        examine_images(root, images)
+        examine_images(FolderFiles(root), images)
     message = str(caught.value)
     assert message.startswith(f"{len(caught.value.problems)} of {len(images)} images cannot be used: ")
     assert "\n" not in message
@@ -38,7 +39,7 @@ def problems_of(root, images) -> dict[str, str]:
 
 def test_facts(root):
     images = ["deep/colour.png", "grey.png"]
-    colour, grey = examine_images(root, images)
+    colour, grey = examine_images(FolderFiles(root), images)
     path = root / "deep" / "colour.png"
     assert (colour.image, colour.height, colour.width, colour.white_level) == (images[0], 5, 7, 0)
     assert (colour.bytes, colour.modified_ns) == (path.stat().st_size, path.stat().st_mtime_ns)
@@ -48,7 +49,7 @@ def test_facts(root):
 
 def test_pixels_are_equal_for_what_looks_the_same(root):
     grey, same, turned, colour = examine_images(
-        root, ["grey.png", "same in RGB.png", "turned.png", "deep/colour.png"]
+        FolderFiles(root), ["grey.png", "same in RGB.png", "turned.png", "deep/colour.png"]
     )
     assert grey.pixels_sha256 == same.pixels_sha256
     assert grey.file_sha256 != same.file_sha256
@@ -72,7 +73,7 @@ def test_visits_and_progress(root, workers):
             raise AssertionError
 
     facts = examine_images(
-        root,
+        FolderFiles(root),
         images,
         visit=lambda index, pixels: seen.update({index: pixels}),
         progress=Listening(),
@@ -106,7 +107,7 @@ def test_all_unreadable_files_are_listed(root, tmp_path):
     }
     seen = []
     with pytest.raises(UnreadableImages):
-        examine_images(root, ["grey.png", *bad], visit=lambda index, pixels: seen.append(index))
+        examine_images(FolderFiles(root), ["grey.png", *bad], visit=lambda index, pixels: seen.append(index))
     assert seen == [0]
     problems = problems_of(root, ["grey.png", *bad])
     assert problems.keys() == bad.keys()
@@ -119,7 +120,7 @@ def test_all_unreadable_files_are_listed(root, tmp_path):
 def test_many_problems_are_counted_and_a_few_named(root):
     images = [f"none{number}.png" for number in range(30)]
     with pytest.raises(UnreadableImages, match="30 of 30 images cannot be used") as caught:
-        examine_images(root, images)
+        examine_images(FolderFiles(root), images)
     assert [image for image, _ in caught.value.problems] == images
     assert "and 27 more" in str(caught.value)
     assert caught.value.exit_code == 4
@@ -128,26 +129,28 @@ def test_many_problems_are_counted_and_a_few_named(root):
 def test_link_within_the_root_and_root_that_is_a_link(root, tmp_path):
     (root / "again.png").symlink_to("deep/colour.png")
     (tmp_path / "linked").symlink_to(root, target_is_directory=True)
-    one, other = examine_images(tmp_path / "linked", ["again.png", "deep/colour.png"])
+    one, other = examine_images(FolderFiles(tmp_path / "linked"), ["again.png", "deep/colour.png"])
     assert one.pixels_sha256 == other.pixels_sha256
 
 
 def test_white_level(root):
     Image.fromarray(GREY.astype(np.uint16) * 80).save(root / "deep.png")
-    (plain,) = examine_images(root, ["deep.png"])
-    (declared,) = examine_images(root, ["deep.png"], white_level=4095)
+    (plain,) = examine_images(FolderFiles(root), ["deep.png"])
+    (declared,) = examine_images(FolderFiles(root), ["deep.png"], white_level=4095)
     assert (plain.white_level, declared.white_level) == (0, 4095)
     assert plain.pixels_sha256 != declared.pixels_sha256
     known = {"deep.png": plain}
-    assert unchanged(root, "deep.png", known, None) == plain
-    assert unchanged(root, "deep.png", known, 4095) is None
+    assert unchanged(FolderFiles(root), "deep.png", known, None) == plain
+    assert unchanged(FolderFiles(root), "deep.png", known, 4095) is None
     with pytest.raises(UnreadableImages, match="above white_level 255"):
-        examine_images(root, ["deep.png"], white_level=255)
+        examine_images(FolderFiles(root), ["deep.png"], white_level=255)
 
 
 def test_facts_are_stored(root, tmp_path):
     (root / 'a,b "c".png').write_bytes((root / "grey.png").read_bytes())
-    facts = examine_images(root, ["grey.png", 'a,b "c".png', "deep/colour.png"], white_level=4095)
+    facts = examine_images(
+        FolderFiles(root), ["grey.png", 'a,b "c".png', "deep/colour.png"], white_level=4095
+    )
     write_facts(tmp_path / "runs" / "images.csv", facts)
     assert read_facts(tmp_path / "runs" / "images.csv") == {fact.image: fact for fact in facts}
 
@@ -165,24 +168,27 @@ def test_facts_are_stored(root, tmp_path):
 def test_damaged_facts_are_looked_at_again(root, tmp_path, damage):
     path = tmp_path / "images.csv"
     assert read_facts(path) == {}
-    write_facts(path, examine_images(root, ["deep/colour.png", "grey.png"]))
+    write_facts(path, examine_images(FolderFiles(root), ["deep/colour.png", "grey.png"]))
     path.write_bytes(damage(path.read_text()).encode(errors="surrogateescape"))
     assert read_facts(path) == {}
 
 
 def test_unchanged_sees_size_time_and_absence(root):
-    (fact,) = examine_images(root, ["grey.png"])
+    (fact,) = examine_images(FolderFiles(root), ["grey.png"])
     known = {"grey.png": fact}
-    assert unchanged(root, "grey.png", known, None) is fact
-    assert unchanged(root, "turned.png", known, None) is None
-    assert unchanged(root, "grey.png", {"grey.png": replace(fact, bytes=fact.bytes + 1)}, None) is None
+    assert unchanged(FolderFiles(root), "grey.png", known, None) is fact
+    assert unchanged(FolderFiles(root), "turned.png", known, None) is None
+    assert (
+        unchanged(FolderFiles(root), "grey.png", {"grey.png": replace(fact, bytes=fact.bytes + 1)}, None)
+        is None
+    )
     path = root / "grey.png"
     os.utime(path, ns=(fact.modified_ns, fact.modified_ns + 1))
-    assert unchanged(root, "grey.png", known, None) is None
+    assert unchanged(FolderFiles(root), "grey.png", known, None) is None
     os.utime(path, ns=(fact.modified_ns, fact.modified_ns))
-    assert unchanged(root, "grey.png", known, None) is fact
+    assert unchanged(FolderFiles(root), "grey.png", known, None) is fact
     path.unlink()
-    assert unchanged(root, "grey.png", known, None) is None
+    assert unchanged(FolderFiles(root), "grey.png", known, None) is None
 
 
 def test_facts_are_values():

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from ova.data import intake
+from ova.data.files import FolderFiles
 from ova.data.images import decode_image
 from ova.data.intake import examine_images
 from ova.data.resize import resize_pixels
@@ -58,7 +59,7 @@ def touch_later(path):
 
 def test_pixels_are_those_of_decode_and_resize(images, tmp_path):
     root, names = images
-    _, stores = prepare_stores(root, names, [GREY, COLOUR], tmp_path / "store", known={})
+    _, stores = prepare_stores(FolderFiles(root), names, [GREY, COLOUR], tmp_path / "store", known={})
     for spec in (GREY, COLOUR):
         store = stores[spec]
         assert store.spec == spec
@@ -75,11 +76,11 @@ def test_pixels_are_those_of_decode_and_resize(images, tmp_path):
 def test_each_image_is_decoded_once_for_all_specs_and_then_never_again(images, tmp_path, decoded):
     root, names = images
     folder = tmp_path / "store"
-    facts, _ = prepare_stores(root, names, [GREY, COLOUR, GREY], folder, known={})
+    facts, _ = prepare_stores(FolderFiles(root), names, [GREY, COLOUR, GREY], folder, known={})
     assert sorted(decoded) == sorted((root / name).stat().st_size for name in names)
     assert len(stored(folder)) == 2
     decoded.clear()
-    again, stores = prepare_stores(root, names, [GREY, COLOUR], folder, known=as_known(facts))
+    again, stores = prepare_stores(FolderFiles(root), names, [GREY, COLOUR], folder, known=as_known(facts))
     assert decoded == []
     assert again == facts
     assert set(stores) == {GREY, COLOUR}
@@ -88,10 +89,10 @@ def test_each_image_is_decoded_once_for_all_specs_and_then_never_again(images, t
 def test_only_a_store_that_is_missing_is_made(images, tmp_path, decoded):
     root, names = images
     folder = tmp_path / "store"
-    facts, _ = prepare_stores(root, names, [GREY], folder, known={})
+    facts, _ = prepare_stores(FolderFiles(root), names, [GREY], folder, known={})
     before = (folder / store_digest(GREY, facts) / "pixels.bin").stat().st_mtime_ns
     decoded.clear()
-    prepare_stores(root, names, [GREY, COLOUR], folder, known=as_known(facts))
+    prepare_stores(FolderFiles(root), names, [GREY, COLOUR], folder, known=as_known(facts))
     assert len(decoded) == len(names)
     assert stored(folder) == sorted(store_digest(spec, facts) for spec in (GREY, COLOUR))
     assert (folder / store_digest(GREY, facts) / "pixels.bin").stat().st_mtime_ns == before
@@ -99,35 +100,35 @@ def test_only_a_store_that_is_missing_is_made(images, tmp_path, decoded):
 
 def test_images_without_a_spec_are_only_looked_at(images, tmp_path, decoded):
     root, names = images
-    facts, stores = prepare_stores(root, names, [], tmp_path / "store", known={})
+    facts, stores = prepare_stores(FolderFiles(root), names, [], tmp_path / "store", known={})
     assert [fact.image for fact in facts] == names
     assert (stores, stored(tmp_path / "store")) == ({}, [])
     decoded.clear()
-    prepare_stores(root, names, [], tmp_path / "store", known=as_known(facts))
+    prepare_stores(FolderFiles(root), names, [], tmp_path / "store", known=as_known(facts))
     assert decoded == []
 
 
 def test_changed_file_makes_a_new_store_and_a_touched_one_does_not(images, tmp_path, decoded):
     root, names = images
     folder = tmp_path / "store"
-    facts, _ = prepare_stores(root, names, [GREY], folder, known={})
+    facts, _ = prepare_stores(FolderFiles(root), names, [GREY], folder, known={})
     touch_later(root / names[1])
     decoded.clear()
-    touched, _ = prepare_stores(root, names, [GREY], folder, known=as_known(facts))
+    touched, _ = prepare_stores(FolderFiles(root), names, [GREY], folder, known=as_known(facts))
     assert len(decoded) == len(names)
     assert stored(folder) == [store_digest(GREY, facts)]
 
     white = np.full((5, 5), 255, np.uint8)
     Image.fromarray(white).save(root / names[1])
     touch_later(root / names[1])
-    changed, stores = prepare_stores(root, names, [GREY], folder, known=as_known(touched))
+    changed, stores = prepare_stores(FolderFiles(root), names, [GREY], folder, known=as_known(touched))
     assert stored(folder) == sorted(store_digest(GREY, each) for each in (facts, changed))
     assert (stores[GREY].pixels[stores[GREY].rows([names[1]])] == 255).all()
 
 
 def test_digest_is_of_form_names_and_pixels_in_any_order(images):
     root, names = images
-    facts = examine_images(root, names)
+    facts = examine_images(FolderFiles(root), names)
     digest = store_digest(GREY, facts)
     assert store_digest(GREY, facts[::-1]) == digest
     assert store_digest(COLOUR, facts) != digest
@@ -138,8 +139,10 @@ def test_digest_is_of_form_names_and_pixels_in_any_order(images):
 
 def test_rows_are_found_by_name_whatever_the_order(images, tmp_path):
     root, names = images
-    facts, first = prepare_stores(root, names, [GREY], tmp_path / "store", known={})
-    turned, second = prepare_stores(root, names[::-1], [GREY], tmp_path / "store", known=as_known(facts))
+    facts, first = prepare_stores(FolderFiles(root), names, [GREY], tmp_path / "store", known={})
+    turned, second = prepare_stores(
+        FolderFiles(root), names[::-1], [GREY], tmp_path / "store", known=as_known(facts)
+    )
     assert [fact.image for fact in turned] == names[::-1]
     assert first[GREY].rows(names).tolist() == list(range(7))
     for store in (first[GREY], second[GREY]):
@@ -160,7 +163,7 @@ def test_crash_while_building_leaves_nothing(images, tmp_path, monkeypatch, erro
 
     monkeypatch.setattr(f"ova.data.store.{where}", crash)
     with pytest.raises(EnvironmentFault if error is OSError else error):
-        prepare_stores(root, names, [GREY, COLOUR], tmp_path / "store", known={})
+        prepare_stores(FolderFiles(root), names, [GREY, COLOUR], tmp_path / "store", known={})
     assert stored(tmp_path / "store") == []
 
 
@@ -173,7 +176,7 @@ def test_nothing_is_visible_before_it_is_whole(images, tmp_path, monkeypatch):
         return resize_pixels(pixels, size)
 
     monkeypatch.setattr("ova.data.store.resize_pixels", looking)
-    prepare_stores(root, names, [GREY], tmp_path / "store", known={})
+    prepare_stores(FolderFiles(root), names, [GREY], tmp_path / "store", known={})
     assert seen == [[]] * len(names)
     assert len(stored(tmp_path / "store")) == 1
 
@@ -182,14 +185,14 @@ def test_unreadable_images_leave_no_store(images, tmp_path):
     root, names = images
     (root / names[2]).write_bytes(b"no image")
     with pytest.raises(DataError, match="1 of 7 images"):
-        prepare_stores(root, names, [GREY], tmp_path / "store", known={})
+        prepare_stores(FolderFiles(root), names, [GREY], tmp_path / "store", known={})
     assert stored(tmp_path / "store") == []
 
 
 @pytest.mark.parametrize("damage", ["short", "long", "missing", "no index"])
 def test_damaged_store_is_refused(images, tmp_path, damage):
     root, names = images
-    facts, _ = prepare_stores(root, names, [GREY], tmp_path / "store", known={})
+    facts, _ = prepare_stores(FolderFiles(root), names, [GREY], tmp_path / "store", known={})
     folder = tmp_path / "store" / store_digest(GREY, facts)
     file = folder / "pixels.bin"
     if damage == "no index":

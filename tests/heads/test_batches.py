@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ova.data.augment import image_keys
+from ova.data.files import FolderFiles
 from ova.data.store import PixelStore, StoreSpec, prepare_stores
 from ova.heads.batches import Rows, plan_epoch, read_batch, steps_per_epoch
 
@@ -48,7 +49,7 @@ def canaries(tmp_path: Path) -> tuple[PixelStore, list[str]]:
     for number, name in enumerate(names):
         Image.fromarray(np.full((4, 4), 10 * number, np.uint8)).save(tmp_path / name)
     spec = StoreSpec(4, 4, 1)
-    _, stores = prepare_stores(tmp_path, names[::-1], [spec], tmp_path / "store", known={})
+    _, stores = prepare_stores(FolderFiles(tmp_path), names[::-1], [spec], tmp_path / "store", known={})
     return stores[spec], names
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ova.data.files import FolderFiles
 from ova.data.store import StoreSpec, prepare_stores
 from ova.heads.inputs import pixel_statistics, pos_weight
 from ova.heads.plan import Part
@@ -28,7 +29,7 @@ def test_statistics_are_numpys_over_the_named_rows_only(tmp_path: Path) -> None:
     for name, image in zip(names, images, strict=True):
         Image.fromarray(image).save(tmp_path / name)
     spec = StoreSpec(6, 5, 3)
-    _, stores = prepare_stores(tmp_path, names, [spec], tmp_path / "store", known={})
+    _, stores = prepare_stores(FolderFiles(tmp_path), names, [spec], tmp_path / "store", known={})
     chosen = stores[spec].rows(names[2:7])
     mean, std = pixel_statistics(stores[spec], chosen)
     np.testing.assert_allclose(mean, images[2:7].mean((0, 1, 2)) / 255, atol=1e-6)

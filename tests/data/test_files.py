@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+
+from ova.data.files import FolderFiles
+from ova.errors import DataError
+
+
+@pytest.fixture
+def files(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.png").write_bytes(b"abc")
+    (tmp_path / "secret.png").write_bytes(b"not yours")
+    (tmp_path / "images" / "link.png").symlink_to(tmp_path / "secret.png")
+    return FolderFiles(tmp_path / "images")
+
+
+def test_bytes_size_and_time_are_those_of_the_file(files):
+    status = (files.root / "a.png").stat()
+    assert files.read("a.png") == b"abc"
+    assert files.status("a.png") == (status.st_size, status.st_mtime_ns)
+    assert files.where("a.png") == str(files.root / "a.png")
+
+
+def test_a_missing_image_is_named(files):
+    for look in (files.status, files.read):
+        with pytest.raises(DataError, match=r"images/b\.png"):
+            look("b.png")
+
+
+@pytest.mark.parametrize("image", ["link.png", "../secret.png"])
+def test_nothing_outside_the_root_is_read(files, image):
+    with pytest.raises(DataError, match="image root"):
+        files.read(image)
