@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ova import console
+from ova import console, render
 from ova.session import Json, session
 
 app = typer.Typer(no_args_is_help=True, help="Look at the data: where it is, what it holds, its split.")
@@ -34,6 +34,31 @@ def check(as_json: Json = False) -> None:
 def split(as_json: Json = False) -> None:
     """Show how many positives of each label are in each part of the split (made if there is none)."""
     _show_split(as_json)
+
+
+@app.command("fetch")
+def fetch(
+    table: Annotated[
+        Path, typer.Argument(help="Table with a column url; image, sha256 and labels if known.")
+    ],
+    folder: Annotated[Path, typer.Argument(help="Where the images go.")],
+    pause: Annotated[float, typer.Option(help="Seconds between two requests to one host.")] = 0.5,
+    max_total: Annotated[float, typer.Option(help="Most GiB that are downloaded in all.")] = 64.0,
+    as_json: Json = False,
+) -> None:
+    """Download the images of a table of URLs, and write the label table of those that came."""
+    from ova.data.fetch import fetch_images
+
+    with session.progress() as progress, console.stop_on_signal() as stop:
+        report = fetch_images(
+            table,
+            folder,
+            pause=pause,
+            max_total=int(max_total * 2**30),
+            progress=progress,
+            should_stop=stop,
+        )
+    render.fetched(report, as_json=as_json)
 
 
 def _show_split(as_json: bool) -> None:

@@ -14,6 +14,7 @@ from ova.storage import csv_bytes, neutralise
 
 if TYPE_CHECKING:
     from ova.analysis.evidence import Report
+    from ova.data.fetch import FetchReport
     from ova.ensembles.export import ExportReport
     from ova.ensembles.runtime import CombinedModel, Prediction
     from ova.ensembles.status import EnsembleStatus
@@ -180,3 +181,27 @@ def statuses(heads: Sequence[HeadStatus], ensembles: Sequence[EnsembleStatus], *
 
 def _figure(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
+
+
+def fetched(report: FetchReport, *, as_json: bool) -> None:
+    """Show what became of the URLs.
+
+    Raises:
+        Stopped: The user asked to stop before all were asked for.
+        PartialError: Some did not give an image.
+    """
+    if as_json:
+        show_json(report.to_json())
+    else:
+        counts = report.counts()
+        show_table("images", [("state", "images"), *((state, str(count)) for state, count in counts.items())])
+        lines = [f"{each.url}: {each.problem}" for each in report.failed[:10]]
+        show_lines([*lines, *(f"wrote {path}" for path in report.files)])
+        if report.labels and not report.failed:
+            show_lines([f"next: ova init WORKSPACE --labels {report.labels}"])
+    waiting = sum(each.state == "not yet" for each in report.failed)
+    told = f"{len(report.failed)} of {len(report.results)} images are not there"
+    if waiting:
+        raise Stopped(f"{told}; the same command fetches them")
+    if report.failed:
+        raise PartialError(f"{told}; {report.files[-1]} says why, and the same command tries them again")
