@@ -1,15 +1,9 @@
-"""Augmentation as batched tensor work, each image's draw a pure function of (seed, image, epoch).
+"""Augmentation as batched tensor work, a pure function of each image and its draws.
 
-The same image gets the same flips in the same epoch whatever the batch, the worker count, the device or the
-point of resuming.
-
-Shape letters: N images of an epoch, B images of a batch, C channels, H height, W width.
+Shape letters: B images of a batch, C channels, H height, W width.
 """
 
 from __future__ import annotations
-
-import hashlib
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -17,29 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ova.data.augment_recipe import AugmentSettings
-
-# One column per use, for ever: a new augmentation takes a new column, so that old draws stay.
-ORDER, FLIP_ROWS, FLIP_COLUMNS, TURN, SHIFT_ROWS, SHIFT_COLUMNS, BRIGHTNESS, CONTRAST, MIX = range(9)
-DRAWS = 16
-
-
-def image_keys(images: Sequence[str]) -> NDArray[np.uint64]:
-    """Return (N,) 64-bit keys of image ids, the same on every machine."""
-    digests = (hashlib.sha256(image.encode()).digest()[:8] for image in images)
-    return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
-
-
-def draw(keys: NDArray[np.uint64], seed: int, epoch: int) -> NDArray[np.float64]:
-    """Return (N, DRAWS) uniform numbers in [0, 1): row n depends on (keys[n], seed, epoch) alone.
-
-    Philox is counter-based: the key holds (seed, epoch), the counter holds the image.
-    """
-    key = np.array([seed % 2**64, epoch], np.uint64)
-    rows = np.empty((len(keys), DRAWS))
-    for row, image_key in enumerate(keys):
-        counter = np.array([0, 0, 0, image_key], np.uint64)
-        rows[row] = np.random.Generator(np.random.Philox(counter=counter, key=key)).random(DRAWS)
-    return rows
+from ova.data.draws import (
+    BRIGHTNESS,
+    CONTRAST,
+    FLIP_COLUMNS,
+    FLIP_ROWS,
+    SHIFT_COLUMNS,
+    SHIFT_ROWS,
+    TURN,
+)
 
 
 def augment(pixels: Tensor, draws: NDArray[np.float64], settings: AugmentSettings) -> Tensor:

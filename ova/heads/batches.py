@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ova.data.augment import ORDER, draw, image_keys
+from ova.data.draws import ORDER, draw, image_keys
 from ova.data.store import PixelStore
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import beta
 from torch import Tensor
 
-from ova.data.augment import MIX
+from ova.data.draws import MIX
 from ova.heads.recipe import TrainingSettings
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 
 import numpy as np
@@ -9,23 +8,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ova.data import augment as module
-from ova.data.augment import (
+from ova.data.augment import augment
+from ova.data.augment_recipe import AugmentSettings
+from ova.data.draws import (
     BRIGHTNESS,
     CONTRAST,
     DRAWS,
     FLIP_COLUMNS,
     FLIP_ROWS,
-    MIX,
-    ORDER,
     SHIFT_COLUMNS,
     SHIFT_ROWS,
     TURN,
-    augment,
     draw,
     image_keys,
 )
-from ova.data.augment_recipe import AugmentSettings
 from ova.errors import RecipeError
 from ova.recipes import check_recipe
 
@@ -69,58 +65,6 @@ def brute_force(image, uniform, options: AugmentSettings):
     mean = image.mean()
     image = (image - mean) * (1 + options.contrast * (2 * u[CONTRAST] - 1)) + mean
     return np.clip(image + 255 * options.brightness * (2 * u[BRIGHTNESS] - 1), 0, 255)
-
-
-# Draws
-
-
-def test_draws_are_the_same_for_ever():
-    """Runs on disk were drawn with these: a change makes every stored digest of a head a lie."""
-    expected = "63afed9dfb926bef821aa77b8fc1173d0f12e2f4edaf316ed9f4912830c6e768"
-    drawn = draw(image_keys(["images/cell0001.png", "ä/2.jpg"]), 7, 3)
-    assert hashlib.sha256(drawn.astype("<f8").tobytes()).hexdigest() == expected
-    digest = hashlib.sha256("ä/2.jpg".encode()).digest()
-    assert image_keys(["a.png", "ä/2.jpg"]).tolist()[1] == int.from_bytes(digest[:8], "little")
-
-
-def test_columns_are_the_same_for_ever(monkeypatch):
-    columns = (ORDER, FLIP_ROWS, FLIP_COLUMNS, TURN, SHIFT_ROWS, SHIFT_COLUMNS, BRIGHTNESS, CONTRAST, MIX)
-    assert columns == tuple(range(9))
-    drawn = draws_of()
-    assert drawn.shape == (24, DRAWS)
-    monkeypatch.setattr(module, "DRAWS", 2 * DRAWS)
-    np.testing.assert_array_equal(draws_of()[:, :DRAWS], drawn)
-
-
-@given(st.permutations(range(24)), st.integers(1, 24), st.integers(-(2**63), 2**64), st.integers(0, 10**6))
-@settings(max_examples=40, deadline=None)
-def test_draws_depend_on_seed_image_and_epoch_alone(order, count, seed, epoch):
-    drawn = draws_of(seed=seed, epoch=epoch)
-    chosen = order[:count]
-    np.testing.assert_array_equal(draws_of([IMAGES[row] for row in chosen], seed, epoch), drawn[chosen])
-    np.testing.assert_array_equal(draws_of(IMAGES[:count], seed, epoch), drawn[:count])
-
-
-def test_draws_differ_between_seeds_images_epochs_and_columns():
-    drawn = np.stack([draws_of(seed=seed, epoch=epoch) for seed in range(3) for epoch in range(3)])
-    assert len(np.unique(drawn)) == drawn.size
-    assert drawn.min() >= 0
-    assert drawn.max() < 1
-    # Neither swapped (seed, epoch) nor neighbouring counters draw the same stream at another place.
-    assert not np.isin(draws_of(seed=1, epoch=2), draws_of(seed=2, epoch=1)).any()
-
-
-def test_draws_are_uniform():
-    drawn = draw(image_keys([f"{number}.png" for number in range(4000)]), 0, 0)
-    # 4000 draws of a column: the mean has a deviation of 0.0046, so 0.03 is more than six of them.
-    np.testing.assert_allclose(drawn.mean(axis=0), 0.5, atol=0.03)
-    quarters = np.stack([np.histogram(column, 4, (0, 1))[0] for column in drawn.T])
-    np.testing.assert_allclose(quarters / 4000, 0.25, atol=0.05)
-    correlation = np.corrcoef(drawn.T) - np.eye(DRAWS)
-    assert np.abs(correlation).max() < 0.11
-
-
-# Augmentation
 
 
 def test_nothing_is_done_unless_asked():

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ova.data.augment import image_keys
+from ova.data.draws import image_keys
 from ova.data.files import FolderFiles
 from ova.data.store import PixelStore, StoreSpec, prepare_stores
 from ova.heads.batches import Rows, plan_epoch, read_batch, steps_per_epoch

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from ova.data.augment import draw
+from ova.data.draws import draw
 from ova.heads.losses import mix_and_smooth, validation_loss
 from ova.heads.recipe import TrainingSettings
 
