@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ova.data.draws import ORDER, draw, image_keys
+from ova.data.draws import ORDER, image_keys
 from ova.data.store import PixelStore
+from ova.heads.sampling import draw_views, times_shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,22 +51,41 @@ class EpochPlan:
     """The order and the random draws of one epoch."""
 
     batches: tuple[NDArray[np.intp], ...]
-    """Indices into `Rows`, batch by batch."""
-    draws: NDArray[np.float64]
-    """(N, DRAWS) uniform numbers, by index into `Rows`."""
+    """Indices into `Rows`, batch by batch; a row that the sampler repeats comes more than once."""
+    draws: tuple[NDArray[np.float64], ...]
+    """(B, DRAWS) uniform numbers of every batch; those of a repeat are its own."""
 
 
-def plan_epoch(rows: Rows, batch_size: int, seed: int, epoch: int) -> EpochPlan:
-    """Shuffle by each image's own draw, and cut into batches; a last batch of one joins its neighbour.
+def plan_epoch(
+    rows: Rows,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    *,
+    per_epoch: tuple[int, int] | None = None,
+    rotate: bool = True,
+) -> EpochPlan:
+    """Shuffle by each view's own draw, and cut into batches; a last batch of one joins its neighbour.
 
     (Batch normalisation cannot train on one image.)
+
+    Args:
+        rows: What there is to train on.
+        batch_size: Images per step.
+        seed: Of the training.
+        epoch: Counted from 1.
+        per_epoch: (negatives, positives) to show; every row once if not given.
+        rotate: Show other negatives in every epoch where they are capped.
     """
-    draws = draw(rows.keys, seed, epoch)
+    times = np.ones(len(rows), np.intp)
+    if per_epoch is not None and per_epoch != (len(rows) - rows.positives, rows.positives):
+        times = times_shown(rows.labels, rows.keys, per_epoch, seed=seed, epoch=epoch, rotate=rotate)
+    views, draws = draw_views(rows.keys, times, seed, epoch)
     order = np.argsort(draws[:, ORDER], kind="stable")
     cuts = list(range(batch_size, len(order), batch_size))
     if cuts and len(order) - cuts[-1] == 1:
         cuts.pop()
-    return EpochPlan(tuple(np.split(order, cuts)), draws)
+    return EpochPlan(tuple(np.split(views[order], cuts)), tuple(np.split(draws[order], cuts)))
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:

@@ -46,7 +46,7 @@ class Calibration:
     prior: float
     """Share of positives in those rows."""
     pos_weight: float
-    """Weight of the positives in training, whose shift the calibration undoes."""
+    """Odds of a positive as training weighed and showed them, over the true odds; undone here."""
     f1: float | None
     """Apparent F1 at the threshold on those rows: too good, as it was chosen on them. None if undefined."""
     note: str | None
@@ -92,6 +92,7 @@ def calibrate_scores(
     labels: ArrayLike,
     *,
     pos_weight: float = 1.0,
+    proper_loss: bool = True,
     objective: str = "f1",
     method: str = "auto",
 ) -> Calibration:
@@ -103,21 +104,20 @@ def calibrate_scores(
     Args:
         logits: (n,) raw scores, finite in float32.
         labels: (n,) 1, 0, or -1 for unknown; unknown rows are left out.
-        pos_weight: Weight of the positives in the training loss.
+        pos_weight: Weight of the positives in the training loss, times what a sampler did to their odds.
+        proper_loss: False for a focal or asymmetric loss, of which `pos_weight` tells little.
         objective: What the threshold maximises: "f1".
-        method: "argmax" (exact sweep), "bagged", "plugin", or "auto": w * bagged + (1 - w) * plugin with
-            w = max(0.5, P / (P + 500)) for P positives.
+        method: "argmax" (exact sweep), "bagged", "plugin", or "auto", a blend of the last two.
 
     Raises:
-        DataError: Shapes differ, a logit is not finite, a label is impossible, no row is labelled, or the
-            head ranks backwards.
+        DataError: Shapes, a logit or a label is impossible, no row is labelled, or the head ranks backwards.
         RecipeError: An unknown method or objective, or a `pos_weight` that is not above 0.
     """
     _check_arguments(pos_weight, objective, method)
     scores, truth = _labelled_rows(logits, labels)
     note = _why_default(scores, truth)
     if note is None:
-        platt = fit_platt(scores, truth, shift=math.log(pos_weight))
+        platt = fit_platt(scores, truth, shift=math.log(pos_weight), proper=proper_loss)
         threshold = _threshold(scores, truth, platt, objective, method)
     else:
         platt, threshold, method = Platt(1.0, -math.log(pos_weight)), 0.0, KEPT_DEFAULT
@@ -160,7 +160,7 @@ def _threshold(
         return bagged(scores, truth, objective=value)
     if method == "plugin":
         return plugin(scores, platt)
-    weight = max(0.5, truth.sum() / (truth.sum() + 500))
+    weight = max(0.5, truth.sum() / (truth.sum() + 500))  # of the one that trusts the data more
     blend = weight * bagged(scores, truth, objective=value) + (1.0 - weight) * plugin(scores, platt)
     return float(np.float32(blend))
 

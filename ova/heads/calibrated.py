@@ -76,11 +76,12 @@ def calibrate_run(run: RunFolder, settings: CalibrationSettings) -> Calibration:
         raise ArtefactError(
             f"{run.scores} holds images that are not in {run.rows.name}; train the head again"
         )
-    weight = math.exp(float(np.mean(np.log(record.pos_weight))))
+    shift = float(np.mean(record.log_odds_shift))
     calibration = calibrate_scores(
         scores.logits,
         scores.labels,
-        pos_weight=weight,
+        pos_weight=math.exp(shift),
+        proper_loss=record.recipe.balance.proper,
         objective=settings.objective,
         method=settings.method,
     ).bound_to(record.weights_digest)

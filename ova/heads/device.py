@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 
 from ova.errors import EnvironmentFault, RecipeError
@@ -25,3 +27,11 @@ def choose_device(name: str = "auto") -> torch.device:
     if missing:
         raise EnvironmentFault(f"this machine has no {name}; use --device cpu")
     return torch.device(name)
+
+
+def reduced_precision(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """Compute in bfloat16 if the recipe says so, or where "auto" finds an accelerator that gains from it."""
+    gains = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    if precision == "bfloat16" or (precision == "auto" and gains):
+        return torch.autocast(device.type, torch.bfloat16)
+    return nullcontext()

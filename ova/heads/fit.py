@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from ova.data.augment import augment
 from ova.data.store import PixelStore
 from ova.errors import OvaError
+from ova.heads.balance import Balance, rarer_class
 from ova.heads.batches import EpochPlan, Rows, plan_epoch, read_batch, steps_per_epoch
+from ova.heads.device import reduced_precision
 from ova.heads.freezing import freeze_trunk, keep_frozen_in_eval, unfreeze
 from ova.heads.head import Normalise
 from ova.heads.history import History
-from ova.heads.losses import mix_and_smooth, validation_loss
+from ova.heads.losses import mix_and_smooth, training_loss, validation_loss
 from ova.heads.recipe import HeadRecipe, TrainingSettings
 from ova.heads.scores import score_rows
 from ova.heads.state import CURE, Arrays, Diverged, Keeper, TrainingState
@@ -42,7 +44,7 @@ class Material:
     train: Rows
     validation: Rows
     normalise: Normalise
-    pos_weight: float
+    balance: Balance
     device: torch.device
 
 
@@ -73,7 +75,7 @@ def fit(
 
     Args:
         network: (B, C, H, W) normalised -> (B, 1), on `material.device`.
-        material: Rows, pixels, normalisation, weight of positives.
+        material: Rows, pixels, normalisation, balance of the classes.
         recipe: Settings of the head.
         classifier: Names of the parameters that a frozen trunk leaves trainable.
         checkpoint: Where the state is kept while training; what is there is taken up again.
@@ -88,7 +90,7 @@ def fit(
         ArtefactError: The checkpoint is damaged.
     """
     settings = recipe.training
-    steps = steps_per_epoch(len(material.train), settings.batch_size)
+    steps = steps_per_epoch(material.balance.shown, settings.batch_size)
     state = TrainingState(network, settings, steps)
     if checkpoint.exists():
         state.restore(checkpoint)
@@ -120,7 +122,14 @@ def _train_epoch(
 ) -> bool:
     """Take the steps that are left of the epoch; False if asked to stop, with the state kept."""
     settings, marks = recipe.training, state.marks
-    plan = plan_epoch(material.train, settings.batch_size, settings.seed, marks.epoch)
+    plan = plan_epoch(
+        material.train,
+        settings.batch_size,
+        settings.seed,
+        marks.epoch,
+        per_epoch=material.balance.per_epoch,
+        rotate=recipe.balance.rotate_negatives,
+    )
     started = time.monotonic() - marks.seconds
     while marks.step < len(plan.batches):
         _train_step(state, material, recipe, plan)
@@ -136,19 +145,17 @@ def _train_epoch(
 def _train_step(state: TrainingState, material: Material, recipe: HeadRecipe, plan: EpochPlan) -> None:
     """Read, augment, forward, backward, update."""
     settings, marks, device = recipe.training, state.marks, material.device
-    rows = plan.batches[marks.step]
-    draws = plan.draws[rows]
+    rows, draws = plan.batches[marks.step], plan.draws[marks.step]
     labels = torch.from_numpy(material.train.labels[rows]).to(device, torch.float32)
     pixels = read_batch(material.store, material.train.positions[rows], device)
-    pixels = augment(pixels, draws, recipe.augment)
+    pixels = _augment(pixels, draws, material.train, rows, recipe)
     pixels, targets = mix_and_smooth(material.normalise(pixels), labels, draws, settings)
 
     # Dropout draws from torch's generator: seeded at every step, it needs no place in a checkpoint.
     torch.manual_seed(_step_seed(settings.seed, marks.epoch, marks.step))
-    with _precision(settings, device):
+    with reduced_precision(settings.precision, device):
         logits = state.network(pixels).squeeze(1).float()
-    pos_weight = torch.tensor(material.pos_weight, device=device)
-    loss = binary_cross_entropy_with_logits(logits, targets, pos_weight=pos_weight)
+    loss = training_loss(logits, targets, material.balance.pos_weight, recipe.balance)
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     if settings.clip is not None:
@@ -162,6 +169,18 @@ def _train_step(state: TrainingState, material: Material, recipe: HeadRecipe, pl
     state.loss_sum += loss.detach() * len(rows)
     state.count(labels, logits.detach() >= 0)
     marks.step += 1
+
+
+def _augment(
+    pixels: Tensor, draws: NDArray[np.float64], train: Rows, rows: NDArray[np.intp], recipe: HeadRecipe
+) -> Tensor:
+    """Augment a batch, or those of its images that are of the rarer class."""
+    if recipe.balance.augment_only == "all":
+        return augment(pixels, draws, recipe.augment)
+    rare = np.flatnonzero(train.labels[rows] == rarer_class(train.labels))
+    if len(rare):
+        pixels[rare] = augment(pixels[rare], draws[rare], recipe.augment)
+    return pixels
 
 
 def _finish_epoch(
@@ -179,13 +198,14 @@ def _finish_epoch(
     if not np.isfinite(logits).all():
         raise Diverged(f"a validation logit is no longer a number in epoch {marks.epoch}; {CURE}")
     labels = material.validation.labels
-    loss = validation_loss(logits, labels, material.pos_weight)
+    # Validation rows are not sampled: what sampling did to the odds is a weight here, so that losses compare.
+    loss = validation_loss(logits, labels, math.exp(material.balance.log_odds_shift))
     precision = average_precision(labels, logits)
     row: dict[str, float | int | None] = {
         "epoch": marks.epoch,
         "seconds": round(marks.seconds + time.monotonic() - started, 3),
         "learning_rate": state.schedule.rate,
-        "train_loss": float(state.loss_sum) / len(material.train),
+        "train_loss": float(state.loss_sum) / material.balance.shown,
         **{f"train_{name}": count for name, count in asdict(state.counted()).items()},
         "validation_loss": loss,
         **{f"validation_{name}": count for name, count in asdict(Counts.of(labels, logits >= 0)).items()},
@@ -221,13 +241,6 @@ def _stale(state: TrainingState, settings: TrainingSettings) -> bool:
     """Tell whether early stopping ends the training."""
     done = state.marks.epoch - 1
     return settings.early_stop is not None and done - state.marks.best_epoch >= settings.early_stop
-
-
-def _precision(settings: TrainingSettings, device: torch.device) -> AbstractContextManager[object]:
-    gains = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    if settings.precision == "bfloat16" or (settings.precision == "auto" and gains):
-        return torch.autocast(device.type, torch.bfloat16)
-    return nullcontext()
 
 
 def _step_seed(seed: int, epoch: int, step: int) -> int:

@@ -1,8 +1,6 @@
-"""What a head derives from its training rows before it starts: weight of positives, mean and deviation."""
+"""What a head derives from its training rows before it starts: mean and deviation of the pixels."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,18 +8,8 @@ from numpy.typing import NDArray
 from ova.data.store import PixelStore
 from ova.heads.batches import in_batches
 from ova.heads.head import InputSpec
-from ova.heads.plan import HeadPlan, Part
-from ova.heads.recipe import HeadRecipe
+from ova.heads.plan import HeadPlan
 from ova.heads.weights import pretrained_normalisation
-
-
-def pos_weight(part: Part, recipe: HeadRecipe) -> float:
-    """Return the weight of a positive in the loss, from training rows alone; both counts are above 0."""
-    chosen = recipe.balance.pos_weight
-    ratio = part.negatives / part.positives
-    if chosen == "auto":
-        return ratio
-    return math.sqrt(ratio) if chosen == "sqrt" else float(chosen)
 
 
 def input_spec(plan: HeadPlan, store: PixelStore) -> InputSpec:

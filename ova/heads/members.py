@@ -13,6 +13,7 @@ from torch import nn
 from ova.data.store import PixelStore
 from ova.errors import ArtefactError
 from ova.heads.backbones import build_backbone
+from ova.heads.balance import Balance
 from ova.heads.batches import Rows
 from ova.heads.fit import Fitted, Material, fit
 from ova.heads.head import Head, InputSpec
@@ -71,7 +72,7 @@ def fit_member(
     network: nn.Module,
     job: Job,
     before: Sequence[Fitted],
-    weight: float,
+    balance: Balance,
     progress: Progress,
     should_stop: Callable[[], bool],
 ) -> Fitted:
@@ -84,7 +85,7 @@ def fit_member(
         train=job.rows(job.plan.join(training)),
         validation=job.rows(job.plan.parts[validation]),
         normalise=normalise,
-        pos_weight=weight,
+        balance=balance,
         device=job.device,
     )
     done = job.run.member(member)

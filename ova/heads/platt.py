@@ -15,8 +15,9 @@ from scipy.special import expit, logit
 
 from ova.errors import DataError
 
-# Standard deviations of the priors on slope and intercept.
+# Standard deviations of the priors on slope and intercept: for cross-entropy, and for other losses.
 _DEVIATIONS = np.array([0.5, 1.5])
+_WIDE_DEVIATIONS = np.array([1.0, 3.0])
 _MOST_STEPS = 100
 
 
@@ -36,23 +37,28 @@ class Platt:
         return (float(logit(probability)) - self.intercept) / self.slope
 
 
-def fit_platt(logits: ArrayLike, labels: ArrayLike, *, shift: float = 0.0) -> Platt:
+def fit_platt(logits: ArrayLike, labels: ArrayLike, *, shift: float = 0.0, proper: bool = True) -> Platt:
     """Fit slope and intercept by Newton's method.
 
     Minimises sum[softplus(z) - y z] + (slope - 1)^2 / (2 * 0.5^2) + (intercept + shift)^2 / (2 * 1.5^2)
     with z = slope * s + intercept. The priors make it strictly convex, hence defined when the classes are
-    separable or one of them is missing.
+    separable or one of them is missing. Where the loss was not proper (focal, asymmetric), the deviations are
+    1 and 3: its shift has no closed form.
 
     Args:
         logits: (n,) finite scores.
         labels: (n,) 0 or 1.
         shift: How far training moved the logits up: log(pos_weight), plus the shift of a sampler.
+        proper: Whether the loss has its minimum at the true probability.
 
     Raises:
         DataError: The slope is not above 0 (the head ranks backwards), or the fit does not converge.
     """
     objective = _Objective(
-        np.asarray(logits, np.float64), np.asarray(labels, np.float64), np.array([1.0, -shift], np.float64)
+        np.asarray(logits, np.float64),
+        np.asarray(labels, np.float64),
+        np.array([1.0, -shift], np.float64),
+        _DEVIATIONS if proper else _WIDE_DEVIATIONS,
     )
     point = objective.centre
     for _ in range(_MOST_STEPS):
@@ -77,10 +83,11 @@ class _Objective:
     scores: NDArray[np.float64]
     truth: NDArray[np.float64]
     centre: NDArray[np.float64]
+    deviations: NDArray[np.float64]
 
     def loss(self, point: NDArray[np.float64]) -> float:
         z = point[0] * self.scores + point[1]
-        penalty = 0.5 * np.sum(((point - self.centre) / _DEVIATIONS) ** 2)
+        penalty = 0.5 * np.sum(((point - self.centre) / self.deviations) ** 2)
         return float(np.sum(np.logaddexp(0.0, z) - self.truth * z) + penalty)
 
     def derivatives(self, point: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -88,7 +95,7 @@ class _Objective:
         residual = probability - self.truth
         curvature = probability * (1.0 - probability)
         cross = curvature @ self.scores
-        precision = _DEVIATIONS**-2
+        precision = self.deviations**-2
         gradient = np.array([residual @ self.scores, residual.sum()]) + (point - self.centre) * precision
         hessian = np.array([[curvature @ self.scores**2, cross], [cross, curvature.sum()]])
         return gradient, hessian + np.diag(precision)

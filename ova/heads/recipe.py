@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ova.data.augment_recipe import AugmentSettings
 from ova.digests import digest_json
+from ova.heads.balance_recipe import BalanceSettings
 from ova.recipes import Settings, load_named
 from ova.workspace import Workspace
 
@@ -135,20 +136,6 @@ class TrainingSettings(Settings):
         return self
 
 
-class BalanceSettings(Settings):
-    """What is done about few positives."""
-
-    pos_weight: float | Literal["auto", "sqrt"] = "auto"
-    """Weight of a positive in the loss; auto is negatives / positives of the training rows."""
-
-    @field_validator("pos_weight")
-    @classmethod
-    def _positive(cls, value: float | str) -> float | str:
-        if isinstance(value, float | int) and not (value > 0 and math.isfinite(value)):
-            raise ValueError("pos_weight must be above 0")
-        return value
-
-
 class ScoringSettings(Settings):
     """How an image is scored, here and in the exported model."""
 
@@ -183,6 +170,8 @@ class HeadRecipe(Settings):
         height, width = self.input.shape
         if height != width and (self.augment.quarter_turns or self.scoring.views == "dihedral"):
             raise ValueError("quarter_turns and dihedral views need a square input.size")
+        if self.balance.augment_only == "minority" and self.augment == AugmentSettings():
+            raise ValueError('balance.augment_only = "minority" needs an augmentation in [augment]')
         return self
 
     def training_digest(self) -> str:

@@ -8,6 +8,7 @@ import torch
 import ova
 from ova.data.splits import TEST
 from ova.heads.backbones import trunk_digest
+from ova.heads.balance import Balance
 from ova.heads.fit import Fitted
 from ova.heads.head import Head
 from ova.heads.members import Job
@@ -40,7 +41,7 @@ def _score(head: Head, job: Job, part: Part) -> Scores:
 def make_record(
     job: Job,
     fitted: list[Fitted],
-    weights: list[float],
+    balances: list[Balance],
     origin: WeightsOrigin,
     digest: str,
     white: int | None,
@@ -62,7 +63,10 @@ def make_record(
         trunk_digest=trunk_digest(state, keys, name=recipe.backbone.name, input_spec=job.spec),
         initial_weights=origin.source,
         licence=origin.licence,
-        pos_weight=tuple(weights),
+        pos_weight=tuple(balance.pos_weight for balance in balances),
+        per_epoch=tuple(balance.per_epoch for balance in balances),
+        log_odds_shift=tuple(balance.log_odds_shift for balance in balances),
+        balance=balances[0].lines,
         rows={name: (part.positives, part.negatives) for name, part in sorted(plan.parts.items())},
         unknown=plan.unknown,
         best_epochs=tuple(part.best_epoch for part in fitted),

@@ -50,7 +50,13 @@ class HeadRecord(Settings):
     licence: str | None
     """Of the initial weights."""
     pos_weight: tuple[float, ...]
-    """Per member."""
+    """Weight of a positive in the loss, per member."""
+    per_epoch: tuple[tuple[int, int], ...]
+    """(negatives, positives) that an epoch showed, repeats counted, per member."""
+    log_odds_shift: tuple[float, ...]
+    """What weight and sampling added to the logits, per member; calibration takes it back."""
+    balance: tuple[str, ...]
+    """What was done about few positives, in words, for the first member."""
     rows: dict[str, tuple[int, int]]
     """Part -> (positives, negatives)."""
     unknown: int

@@ -14,10 +14,11 @@ from ova.data.dataset import Dataset
 from ova.data.location import label_file_digest
 from ova.errors import EnvironmentFault
 from ova.heads.backbones import classifier_keys
+from ova.heads.balance import Balance, plan_balance
 from ova.heads.calibrated import calibrate_run
 from ova.heads.device import choose_device
 from ova.heads.history import write_history
-from ova.heads.inputs import input_spec, pos_weight
+from ova.heads.inputs import input_spec
 from ova.heads.members import Job, assemble, fit_member, initial_network
 from ova.heads.plan import HeadPlan, plan_head, store_spec
 from ova.heads.results import make_record, write_all_scores
@@ -94,21 +95,23 @@ def _train(
     channels = plan.recipe.input.channels
     classifier = classifier_keys(backbone.name, channels=channels, size=size)
     job = Job(plan, store, input_spec(plan, store), classifier, device, run)
-    weights = [pos_weight(plan.join(training), plan.recipe) for training, _ in plan.members]
-    progress.say(f"{plan.name}: {_describe(plan, weights)}")
+    labels = [plan.join(training).labels for training, _ in plan.members]
+    balances = [plan_balance(each, plan.recipe.balance) for each in labels]
+    for line in _describe(plan, balances):
+        progress.say(f"{plan.name}: {line}")
 
     fitted, origin = [], None
-    for member, weight in enumerate(weights):
+    for member, balance in enumerate(balances):
         network, origin = initial_network(workspace, job, member)
         if not member and origin.source != "scratch":
             progress.say(f"{plan.name}: {_describe_weights(origin)}")
-        fitted.append(fit_member(network, job, fitted, weight, progress, should_stop))
+        fitted.append(fit_member(network, job, fitted, balance, progress, should_stop))
     assert origin is not None  # noqa: S101 (a plan has at least one member)
     head = assemble(job, fitted)
     write_history(run.history, [part.history for part in fitted])
     write_all_scores(job, head)
     digest = write_tensors(run.weights, head.tensors(), {"name": plan.name, "label": plan.recipe.label})
-    record = make_record(job, fitted, weights, origin, digest, dataset.recipe.white_level)
+    record = make_record(job, fitted, balances, origin, digest, dataset.recipe.white_level)
     write_json(run.record, record.model_dump(mode="json"))
     for member in range(len(fitted)):
         run.checkpoint(member).unlink(missing_ok=True)
@@ -159,10 +162,13 @@ def _describe_weights(origin: WeightsOrigin) -> str:
     return f"starts from {origin.source}, licence {licence}{limit}"
 
 
-def _describe(plan: HeadPlan, weights: list[float]) -> str:
+def _describe(plan: HeadPlan, balances: list[Balance]) -> list[str]:
+    """Say what the first member is trained on; other folds differ by a few rows, and head.json tells all."""
     training = plan.join(plan.members[0][0])
     text = f"{training.positives} positives, {training.negatives} negatives in training"
+    if len(balances) > 1:
+        text += f" of the first of {len(balances)} folds"
     if plan.unknown:
         text += f", {plan.unknown} unknown left out"
-    chosen = ", ".join(f"{weight:.3g}" for weight in weights)
-    return f"{text}; pos_weight {chosen} ({plan.recipe.balance.pos_weight})"
+    weight, *others = balances[0].lines
+    return [f"{text}; {weight}", *others]

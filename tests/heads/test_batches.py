@@ -42,6 +42,20 @@ def test_epochs_and_seeds_are_shuffled_differently_and_repeatably() -> None:
     assert tuple(np.concatenate(plan_epoch(rows, 8, 0, 1).batches).tolist()) == orders[0, 1]
 
 
+def test_repeated_rows_fill_the_epoch_and_keep_their_draws_when_batches_change() -> None:
+    rows = rows_of(20)
+    rows.labels[:3] = 1
+    shown = {}
+    for size in (4, 7):
+        plan = plan_epoch(rows, size, seed=1, epoch=2, per_epoch=(10, 10))
+        assert len(plan.batches) == len(plan.draws) == steps_per_epoch(20, size)
+        indices, draws = np.concatenate(plan.batches), np.concatenate(plan.draws)
+        assert rows.labels[indices].sum() == 10
+        shown[size] = [(index, draw.tobytes()) for index, draw in zip(indices.tolist(), draws, strict=True)]
+    assert shown[4] == shown[7]
+    assert len(set(shown[4])) == 20
+
+
 @pytest.fixture
 def canaries(tmp_path: Path) -> tuple[PixelStore, list[str]]:
     """Images whose grey value is 10 x their number."""

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from small import head_recipe
+from small import draw_images, head_recipe
 
 from ova.data.dataset import open_dataset
 from ova.errors import ArtefactError, RecipeError
 from ova.heads import fit as fit_module
 from ova.heads import members
 from ova.heads.backbones import build_backbone, classifier_keys
+from ova.heads.calibrated import load_head
 from ova.heads.plan import store_spec
 from ova.heads.recipe import read_head_recipe
 from ova.heads.runs import current_run
@@ -27,9 +29,9 @@ from ova.workspace import Workspace
 Make = Callable[..., Workspace]
 
 
-def train(workspace: Workspace, **options: Any) -> HeadOutcome:
-    dataset = open_dataset(workspace, [store_spec(read_head_recipe(workspace, "spot"))])
-    return train_head(workspace, dataset, "spot", device="cpu", **options)
+def train(workspace: Workspace, name: str = "spot", **options: Any) -> HeadOutcome:
+    dataset = open_dataset(workspace, [store_spec(read_head_recipe(workspace, name))])
+    return train_head(workspace, dataset, name, device="cpu", **options)
 
 
 def weights(workspace: Workspace) -> dict[str, np.ndarray]:
@@ -178,6 +180,111 @@ def test_the_weight_of_positives_is_told_and_stored(make_workspace: Make) -> Non
         f"spot: {positives} positives, {negatives} negatives in training; "
         f"pos_weight {negatives / positives:.3g} (auto)"
     ]
+
+
+def test_the_balance_is_told_recorded_counted_and_taken_back_by_the_calibration(make_workspace: Make) -> None:
+    told: list[str] = []
+
+    class Listener(Silent):
+        def say(self, text: str) -> None:
+            told.append(text)
+
+    settings = {"sampler": "balanced", "max_negatives": 25}
+    workspace = make_workspace({"spot": head_recipe(balance=settings)})
+    train(workspace, progress=Listener())
+    run = current_run(workspace, "spot")
+    record = run.read_record()
+    positives, negatives = record.rows["train"]
+    assert (record.pos_weight, record.per_epoch) == ((1.0,), ((25, 25),))
+    assert record.log_odds_shift == pytest.approx((math.log(negatives / positives),))
+    assert told[0].endswith(record.balance[0])
+    assert told[1:] == [f"spot: {line}" for line in record.balance[1:]]
+    assert len(record.balance) == 3
+    for row in read_csv(run.history):
+        counted = {name: int(row[f"train_{name}"]) for name in ("tn", "fp", "fn", "tp")}
+        assert (counted["tn"] + counted["fp"], counted["fn"] + counted["tp"]) == (25, 25)
+    assert load_head(workspace, "spot").calibration.pos_weight == pytest.approx(negatives / positives)
+
+
+def test_schedules_have_as_many_steps_as_epochs_show_batches(
+    make_workspace: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[list[float]] = []
+    original = fit_module._train_step
+
+    def spy(state: Any, *rest: Any) -> None:
+        rates[-1].append(state.schedule.rate)
+        original(state, *rest)
+
+    monkeypatch.setattr(fit_module, "_train_step", spy)
+    for balance in ({"sampler": "balanced"}, {"max_negatives": 10}):
+        rates.append([])
+        train(make_workspace({"spot": head_recipe(balance=balance)}, folder=str(len(rates))))
+    # The last step of one-cycle has 1 / 10,000 of its first rate, which is 1 / 25 of the peak.
+    assert [each[-1] for each in rates] == pytest.approx([3e-3 / 25 / 1e4] * 2)
+    assert len(rates[0]) > len(rates[1])
+
+
+def test_only_the_minority_is_augmented(make_workspace: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[np.ndarray, np.ndarray]] = []
+    original = fit_module.mix_and_smooth
+
+    def spy(pixels: Any, labels: Any, *rest: Any) -> Any:
+        seen.append((pixels.numpy().copy(), labels.numpy().copy()))
+        return original(pixels, labels, *rest)
+
+    monkeypatch.setattr(fit_module, "mix_and_smooth", spy)
+    monkeypatch.setattr(fit_module, "augment", lambda pixels, draws, settings: pixels * 0 + 99)
+    balance = {"augment_only": "minority", "sampler": "balanced"}
+    head = head_recipe(
+        augment={"flips": True},
+        balance=balance,
+        training={"epochs": 1},
+        input={"mean": [0.0], "std": [1 / 255]},
+    )
+    train(make_workspace({"spot": head}))
+    for pixels, labels in seen:
+        plain = (np.abs(pixels - 99) < 1e-3).all((1, 2, 3))
+        assert plain.tolist() == (labels == 1).tolist()
+    assert sum(labels.sum() for _, labels in seen) > 24
+
+
+def test_every_head_of_a_table_gets_its_own_weight_whatever_the_order_of_rows_and_columns(
+    make_workspace: Make,
+) -> None:
+    _, labels = draw_images(72)
+    columns = {"spot": labels[:, 0].tolist(), "bar": labels[:, 1].tolist()}
+    heads = {"spot": head_recipe(training={"epochs": 1}), "bar": head_recipe("bar", training={"epochs": 1})}
+    records = []
+    for folder, order in (("one", ["spot", "bar"]), ("other", ["bar", "spot"])):
+        workspace = make_workspace(heads, columns={name: columns[name] for name in order}, folder=folder)
+        if folder == "other":
+            table = workspace.root / "data" / "images" / "data.csv"
+            header, *lines = table.read_text().splitlines()
+            table.write_text("\n".join([header, *reversed(lines)]) + "\n")
+        for name in order:
+            train(workspace, name)
+        records.append({name: current_run(workspace, name).read_record() for name in heads})
+    for name in heads:
+        positives, negatives = records[0][name].rows["train"]
+        assert records[0][name].pos_weight == records[1][name].pos_weight == (negatives / positives,)
+        assert records[0][name].weights_digest == records[1][name].weights_digest
+    assert records[0]["spot"].pos_weight != records[0]["bar"].pos_weight
+
+
+def test_a_sampled_training_does_not_depend_on_the_order_of_rows(make_workspace: Make) -> None:
+    heads = {"spot": head_recipe(balance={"sampler": 2.5, "max_negatives": 30}, augment={"flips": True})}
+    digests = []
+    for folder in ("one", "other"):
+        workspace = make_workspace(heads, folder=folder)
+        if folder == "other":
+            table = workspace.root / "data" / "images" / "data.csv"
+            header, *lines = table.read_text().splitlines()
+            table.write_text("\n".join([header, *reversed(lines)]) + "\n")
+        torch.manual_seed(len(digests))
+        train(workspace)
+        digests.append(current_run(workspace, "spot").read_record().weights_digest)
+    assert digests[0] == digests[1]
 
 
 def test_no_temporary_file_is_left(make_workspace: Make) -> None:

@@ -3,23 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from ova.data.files import FolderFiles
 from ova.data.store import StoreSpec, prepare_stores
-from ova.heads.inputs import pixel_statistics, pos_weight
-from ova.heads.plan import Part
-from ova.heads.recipe import BackboneSettings, BalanceSettings, HeadRecipe
-
-
-@pytest.mark.parametrize(("chosen", "expected"), [("auto", 4.0), ("sqrt", 2.0), (2.5, 2.5)])
-def test_the_weight_of_positives_comes_from_training_rows(chosen: float, expected: float) -> None:
-    recipe = HeadRecipe(
-        label="x", backbone=BackboneSettings(name="resnet18"), balance=BalanceSettings(pos_weight=chosen)
-    )
-    part = Part(tuple("abcdefghij"), np.array([1, 1, 0, 0, 0, 0, 0, 0, 0, 0], np.int8))
-    assert pos_weight(part, recipe) == expected
+from ova.heads.inputs import pixel_statistics
 
 
 def test_statistics_are_numpys_over_the_named_rows_only(tmp_path: Path) -> None:

@@ -60,6 +60,17 @@ VARIANTS = {
     "momentum, plateau": {
         "training": {"optimizer": "sgd", "schedule": "plateau", "plateau_patience": 0, "learning_rate": 0.01}
     },
+    "balanced sampler, minority alone augmented": {
+        "balance": {"sampler": "balanced", "max_negatives": 20, "augment_only": "minority"},
+        "augment": {"flips": True, "brightness": 0.2},
+    },
+    "repeats, focal, one-cycle": {
+        "balance": {"sampler": 1.4, "loss": "focal"},
+        "training": {"batch_size": 13, "mixup": 0.2},
+    },
+    "asymmetric, fixed cap": {
+        "balance": {"loss": "asymmetric", "negatives_per_positive": 1.5, "rotate_negatives": False}
+    },
     "steps, rmsprop, early stop": {
         "training": {
             "optimizer": "rmsprop",
