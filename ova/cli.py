@@ -66,8 +66,8 @@ def demo(
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="Where to make the workspace.")] = Path(),
-    labels: Annotated[Path | None, typer.Option(help="Label table (CSV).")] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of images, or of class folders.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Label table (CSV); inside:PATH in a zip.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder or zip of images, or of class folders.")] = None,
     image_column: Annotated[str | None, typer.Option(help="Column of the image paths.")] = None,
     class_column: Annotated[str | None, typer.Option(help="Long table: column of the class.")] = None,
     label: Annotated[list[str] | None, typer.Option(help="Wide table: a label column; repeat it.")] = None,

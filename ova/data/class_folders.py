@@ -1,41 +1,109 @@
-"""A tree of class folders as labels: an image anywhere under ROOT/CLASS belongs to CLASS and no other."""
+"""A tree of class folders as labels: an image anywhere under TOP/CLASS belongs to CLASS and no other.
+
+Hidden files and folders, whose names begin with a dot, are left out; so is `__MACOSX` of an archive.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+import posixpath
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from ova.data.archive import Archive
 from ova.data.images import IMAGE_SUFFIXES
 from ova.data.label_forms import Labelled, refuse_unknown
 from ova.errors import DataError, first_few
 
 
-def from_folders(root: Path, drop_classes: Sequence[str]) -> Labelled:
-    """List the images of every class folder; hidden files and folders are left out.
+def from_folders(source: Path, folders: Mapping[str, Iterable[str]], drop_classes: Sequence[str]) -> Labelled:
+    """Turn class folders into labels.
+
+    Args:
+        source: Where they lie, for messages.
+        folders: The images of every class folder; those of a dropped class are not asked for.
+        drop_classes: Classes to leave out.
 
     Raises:
         DataError: The tree cannot be listed, or a class has no image.
     """
+    refuse_unknown(source, set(drop_classes), set(folders))
+    labels = [name for name in sorted(folders) if name not in drop_classes]
     try:
-        found = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and entry.name[0] != ".")
-        refuse_unknown(root, set(drop_classes), set(found))
-        labels = [name for name in found if name not in drop_classes]
-        members = [sorted(_images_under(root, label)) for label in labels]
+        members = [sorted(folders[label]) for label in labels]
     except OSError as error:
-        raise DataError(f"{error.filename}: cannot be listed ({error.strerror}); correct root") from error
+        raise _unlisted(error) from error
     if empty := [label for label, images in zip(labels, members, strict=True) if not images]:
         raise DataError(
-            f"{root}: no PNG or JPEG under {first_few(empty)}; fill, remove or drop these classes"
+            f"{source}: no PNG or JPEG under {first_few(empty)}; fill, remove or drop these classes"
         )
     images = [image for some in members for image in some]
     if strange := [ascii(image) for image in images if not _is_unicode(image)]:
-        raise DataError(f"{root}: file names that are not UTF-8: {first_few(strange)}; rename them")
+        raise DataError(f"{source}: file names that are not UTF-8: {first_few(strange)}; rename them")
     classes = np.repeat(np.arange(len(labels)), [len(some) for some in members])
     values = (classes[:, None] == np.arange(len(labels))).astype(np.int8)
     return Labelled(images, labels, values, np.arange(len(images)))
+
+
+def folders_on_disk(root: Path) -> Mapping[str, Iterable[str]]:
+    """Return the images below every folder in `root`, listed when they are asked for.
+
+    Raises:
+        DataError: The root cannot be listed.
+    """
+    try:
+        found = [entry.name for entry in root.iterdir() if entry.is_dir() and not _is_hidden(entry.name)]
+    except OSError as error:
+        raise _unlisted(error) from error
+    return {name: _images_under(root, name) for name in found}
+
+
+def folders_in_archive(archive: Archive, prefix: str) -> Mapping[str, Iterable[str]]:
+    """Return the images below every folder that lies in the folder `prefix` of an archive ("": at its top).
+
+    Raises:
+        DataError: There is one folder only and it holds folders: no class, but what was put into the archive.
+    """
+    start = f"{prefix}/" if prefix else ""
+    found: dict[str, list[str]] = {}
+    for name in archive.folders:
+        if name.startswith(start) and not _is_hidden(name):
+            found.setdefault(name.removeprefix(start).split("/")[0], [])
+    direct = False
+    for name in _images_in(archive):
+        folder, _, rest = name.removeprefix(start).partition("/")
+        if name.startswith(start) and rest:
+            found.setdefault(folder, []).append(name.removeprefix(start))
+            direct = direct or "/" not in rest
+    if len(found) == 1 and not direct and (below := start + next(iter(found))) in top_folders(archive):
+        raise DataError(
+            f"{archive.path}: all images lie below {below}, which would be the only class; "
+            f'set prefix = "{below}" in dataset.toml'
+        )
+    return found
+
+
+def top_folders(archive: Archive) -> list[str]:
+    """Return the folders below which all images of an archive lie, from the outermost to the innermost."""
+    folders = image_folders(archive)
+    common = posixpath.commonpath(folders) if folders else ""
+    parts = common.split("/") if common else []
+    return ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
+
+
+def image_folders(archive: Archive) -> set[str]:
+    """Return the folders that images of an archive lie in."""
+    return {posixpath.dirname(name) for name in _images_in(archive)}
+
+
+def _images_in(archive: Archive) -> Iterable[str]:
+    return (name for name in archive.files if name.lower().endswith(IMAGE_SUFFIXES) and not _is_hidden(name))
+
+
+def _is_hidden(path: str) -> bool:
+    return path.startswith((".", "__MACOSX/")) or "/." in path
 
 
 def _images_under(root: Path, label: str) -> Iterable[str]:
@@ -48,6 +116,10 @@ def _images_under(root: Path, label: str) -> Iterable[str]:
         for name in files:
             if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith("."):
                 yield f"{prefix}/{name}"
+
+
+def _unlisted(error: OSError) -> DataError:
+    return DataError(f"{error.filename}: cannot be listed ({error.strerror}); correct root")
 
 
 def _is_unicode(text: str) -> bool:

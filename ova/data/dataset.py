@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ova.data.files import FolderFiles, ImageFiles
+from ova.data.files import ImageFiles, open_files
 from ova.data.intake import ImageFacts, UnreadableImages, read_facts, write_facts
 from ova.data.labels import LabelTable
 from ova.data.location import image_root
@@ -51,8 +51,8 @@ def open_dataset(
     """
     recipe = load_recipe(workspace.dataset_recipe, DatasetRecipe)
     root = image_root(workspace, recipe)
-    files = FolderFiles(root)
-    table = read_label_table(recipe, root)
+    files = open_files(recipe, root)
+    table = read_label_table(recipe, root, files)
     known = read_facts(workspace.image_facts)
     try:
         facts, stores = prepare_stores(

@@ -15,8 +15,17 @@ from ova.recipes import nearest
 
 UNKNOWN = -1
 
-# A path that is not already plain: backslash, NUL, leading slash, drive, or an empty, `.` or `..` part.
-_SUSPECT = re.compile(r"[\\\0]|^[A-Za-z]:|(?:^|/)\.{0,2}(?:/|$)")
+# What breaks a line or steers a terminal, and no path needs.
+_CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
+# Names that are devices on Windows in every folder and with any suffix.
+_DEVICE = re.compile(
+    r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\xb9\xb2\xb3]) *(?:[.:].*)?", re.IGNORECASE
+)
+# A path that is not already plain: backslash, control sign, leading slash, drive, an empty, `.` or `..` part,
+# or a part that begins like the name of a device.
+_SUSPECT = re.compile(
+    rf"\\|{_CONTROL.pattern}|^[A-Za-z]:|(?:^|/)(?:\.{{0,2}}(?:/|$)|(?i:con|prn|aux|nul|com|lpt))"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +72,7 @@ def safe_relative(text: str) -> str:
     Backslashes count as separators, so that a table from Windows works and `..\` hides nowhere.
 
     Raises:
-        DataError: Empty, absolute, with a drive, a NUL or a `..` part.
+        DataError: Empty, absolute, with a drive, a control sign, a `..` part, or the name of a device.
     """
     if not _SUSPECT.search(text):
         return text
@@ -71,8 +80,12 @@ def safe_relative(text: str) -> str:
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if not parts:
         raise DataError("the image path is empty; give a path relative to the image root")
-    if path.startswith("/") or ".." in parts or "\0" in path or re.match("[A-Za-z]:", parts[0]):
+    if _CONTROL.search(path):
+        raise DataError(f"the image path {text!r} has a control character; rename the file")
+    if path.startswith("/") or ".." in parts or re.match("[A-Za-z]:", parts[0]):
         raise DataError(f"the image path {text!r} leaves the image root; give a path relative to it")
+    if devices := [part for part in parts if _DEVICE.fullmatch(part)]:
+        raise DataError(f"the image path {text!r} names {devices[0]!r}, a device on Windows; rename it")
     return "/".join(parts)
 
 

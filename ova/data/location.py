@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -31,9 +32,21 @@ def image_root(workspace: Workspace, recipe: DatasetRecipe) -> Path:
 
 def label_file_digest(root: Path, recipe: DatasetRecipe) -> str | None:
     """Digest the label table as it is now; None for class folders or a missing file."""
-    if recipe.labels is None or not (root / recipe.labels).is_file():
+    if recipe.labels is None:
         return None
-    return digest_file(root / recipe.labels)
+    if (root / recipe.labels).is_file():
+        return digest_file(root / recipe.labels)
+    return None if recipe.archive is None else _digest_inside(root / recipe.archive, recipe.labels)
+
+
+def _digest_inside(archive: Path, table: str) -> str | None:
+    from ova.data.archive import Archive
+    from ova.data.sheet import MAX_BYTES
+
+    try:
+        return hashlib.sha256(Archive(archive).read(table, MAX_BYTES)).hexdigest()
+    except DataError:
+        return None
 
 
 def _located(path: Path) -> Path:

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 from ova.data.class_folders import from_folders
+from ova.data.files import ImageFiles, find_table, open_files
 from ova.data.label_forms import Labelled, from_long, from_wide
 from ova.data.labels import LabelTable
 from ova.data.recipe import DatasetRecipe, GroupRule
@@ -19,7 +20,7 @@ from ova.errors import DataError, first_few
 _CONTROL = re.compile(r"[\0-\x1f\x7f]")
 
 
-def read_label_table(recipe: DatasetRecipe, root: Path) -> LabelTable:
+def read_label_table(recipe: DatasetRecipe, root: Path, files: ImageFiles | None = None) -> LabelTable:
     """Read the labels of a dataset, without opening an image.
 
     wide: a row per image; the cells of a label column are 1, 0 or blank, and blank is unknown.
@@ -30,17 +31,20 @@ def read_label_table(recipe: DatasetRecipe, root: Path) -> LabelTable:
     Args:
         recipe: What `dataset.toml` says.
         root: The image root; the table and the image paths are relative to it.
+        files: Where the images lie, if that is open already.
 
     Raises:
         DataError: The table or the tree is missing, malformed, contradicts itself or the recipe, or names
             images outside the root.
     """
+    files = files or open_files(recipe, root)
     if recipe.labels is None:
-        source, labelled = root, from_folders(root, recipe.drop_classes)
-        groups = _groups(root, recipe.group, labelled, None)
+        source = files.source
+        labelled = from_folders(source, files.class_folders(), recipe.drop_classes)
+        groups = _groups(source, recipe.group, labelled, None)
     else:
-        source = root / recipe.labels
-        sheet = read_sheet(source, recipe.delimiter)
+        source, content = find_table(files, root, recipe.labels)
+        sheet = read_sheet(source, recipe.delimiter, content)
         labelled = (from_long if recipe.format == "long" else from_wide)(sheet, recipe)
         groups = _groups(source, recipe.group, labelled, sheet)
     if not labelled.labels:

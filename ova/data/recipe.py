@@ -70,8 +70,14 @@ class DatasetRecipe(Settings):
     root: str = "."
     """Folder that image paths are relative to; itself relative to the folder of dataset.toml."""
 
+    archive: str | None = None
+    """Zip archive that holds the images, relative to root; it is read in place and never unpacked."""
+
+    prefix: str = ""
+    """Folder inside the archive that image paths and class folders start from; its top when left out."""
+
     labels: str | None = None
-    """Label table, relative to root; left out for class folders."""
+    """Label table, relative to root, or its path inside the archive; left out for class folders."""
 
     format: Literal["wide", "long", "folders"] = "wide"
     """wide: a 0/1/blank column per label; long: a row per image and class; folders: a folder per class."""
@@ -119,6 +125,7 @@ class DatasetRecipe(Settings):
             (self.format != "wide" and chosen is not None, "label_columns is for format wide only"),
             (chosen is not None and not chosen, "label_columns is empty"),
             (chosen is not None and len(set(chosen)) < len(chosen), "label_columns names a column twice"),
+            (bool(self.prefix) and self.archive is None, "prefix is for an archive only"),
             (not _is_delimiter(self.delimiter), 'delimiter must be "auto" or one character'),
         ]
 

@@ -45,17 +45,18 @@ class Sheet(NamedTuple):
         return _lines([self.lines[row] for row in rows])
 
 
-def read_sheet(path: Path, delimiter: str) -> Sheet:
+def read_sheet(path: Path, delimiter: str, content: bytes | None = None) -> Sheet:
     """Read a delimited UTF-8 text file with a header.
 
     Args:
         path: The file.
         delimiter: One character, or "auto" to find it in the first line.
+        content: What the file holds, if it does not lie at `path` but in an archive.
 
     Raises:
         DataError: Missing, not UTF-8, ragged, empty, or above one of the caps.
     """
-    text = _read_text(path)
+    text = _decode(path, _read_bytes(path) if content is None else content)
     delimiter = _find_delimiter(path, text) if delimiter == "auto" else delimiter
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows: list[list[str]] = []
@@ -87,15 +88,18 @@ def read_sheet(path: Path, delimiter: str) -> Sheet:
     return Sheet(path, columns, lines[1:])
 
 
-def _read_text(path: Path) -> str:
+def _read_bytes(path: Path) -> bytes:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise DataError(f"{path}: is larger than {MAX_BYTES // 2**20} MiB; split the table")
-        content = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise DataError(f"{path}: is missing; correct labels and root in dataset.toml") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); name a CSV file") from error
+
+
+def _decode(path: Path, content: bytes) -> str:
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DataError(f"{path}: is UTF-16; save it as UTF-8")
     if (position := content.find(b"\0")) >= 0:

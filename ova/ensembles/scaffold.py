@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,9 +11,11 @@ from typing import Any
 import numpy as np
 import tomli_w
 
+from ova.data.files import ImageFiles, ZipFiles, open_files
 from ova.data.labels import UNKNOWN, LabelTable
 from ova.data.read_labels import read_label_table
 from ova.data.recipe import DatasetRecipe
+from ova.ensembles.data_settings import data_settings, prefix_of
 from ova.errors import DataError, RecipeError, first_few
 from ova.heads.recipe import HeadRecipe
 from ova.recipes import check_recipe
@@ -55,12 +56,12 @@ def make_workspace(
     class_column: str | None = None,
     label_columns: Sequence[str] = (),
 ) -> Made:
-    """Make a workspace around a label table, or around a folder that holds a folder per class.
+    """Make a workspace around a label table, or around a folder or zip that holds a folder per class.
 
     Args:
         folder: Where the workspace goes; recipes that are already there are refused, not overwritten.
-        labels: The label table; without it `images` holds class folders.
-        images: What the paths in the table are relative to; the table's folder if not given.
+        labels: The label table, `inside:PATH` if it is in the zip; without it `images` holds class folders.
+        images: The folder that the paths in the table are relative to, or a zip; the table's folder if None.
         image_column: Column of the image paths; the first one if not given.
         class_column: Makes the table a long one, with one (image, class) per row.
         label_columns: Columns of a wide table that are labels; all but the path's if empty.
@@ -70,15 +71,15 @@ def make_workspace(
         DataError: The labels are refused; nothing is written.
     """
     workspace = Workspace(folder)
-    settings, root = _dataset_settings(folder, labels, images)
+    settings, root = data_settings(folder, labels, images)
     if image_column is not None:
         settings["image_column"] = image_column
     if class_column is not None:
         settings |= {"format": "long", "class_column": class_column}
     if label_columns:
         settings["label_columns"] = list(label_columns)
-    table = read_label_table(check_recipe(settings, DatasetRecipe, "data/dataset.toml"), root)
-    _refuse_missing(table, root)
+    table, files = _read(settings, root)
+    _refuse_missing(table, files)
     names = head_names(table.labels)
     mode = "argmax" if settings.get("format", "wide") != "wide" and len(table.labels) > 1 else "multilabel"
     contents = {workspace.dataset_recipe: settings}
@@ -91,6 +92,17 @@ def make_workspace(
     contents[workspace.ensemble_recipe("all")] = {"heads": list(names.values()), "mode": mode}
     write_recipes(contents, comments)
     return Made(list(contents), {label: _counts(table, label) for label in table.labels}, names)
+
+
+def _read(settings: dict[str, Any], root: Path) -> tuple[LabelTable, ImageFiles]:
+    """Read the labels; find where the paths of a table start from in an archive, and add it to `settings`."""
+    recipe = check_recipe(settings, DatasetRecipe, "data/dataset.toml")
+    files = open_files(recipe, root)
+    table = read_label_table(recipe, root, files)
+    if isinstance(files, ZipFiles) and recipe.labels and (prefix := prefix_of(files.archive, table.images)):
+        settings["prefix"] = prefix
+        return table, open_files(recipe.model_copy(update={"prefix": prefix}), root)
+    return table, files
 
 
 def write_recipes(
@@ -126,33 +138,13 @@ def head_recipe_of(content: Mapping[str, Any]) -> HeadRecipe:
     return check_recipe(dict(content), HeadRecipe, "head recipe")
 
 
-def _dataset_settings(folder: Path, labels: Path | None, images: Path | None) -> tuple[dict[str, Any], Path]:
-    """Return the content of dataset.toml and the folder that its paths are relative to."""
-    if labels is None and images is None:
-        raise RecipeError(
-            "say where the data is: ova init --labels table.csv, or --images FOLDER of class folders"
-        )
-    for path in (labels, images):
-        if path is not None and not path.exists():
-            raise DataError(f"{path} does not exist")
-    settings: dict[str, Any] = {}
-    if labels is None:
-        assert images is not None  # noqa: S101
-        root = images
-        settings["format"] = "folders"
-    else:
-        root = images or labels.parent
-        settings["labels"] = Path(os.path.relpath(labels, root)).as_posix()
-    settings["root"] = Path(os.path.relpath(root.resolve(), (folder / "data").resolve())).as_posix()
-    return settings, root
-
-
-def _refuse_missing(table: LabelTable, root: Path) -> None:
-    missing = [image for image in table.images if not (root / image).is_file()]
+def _refuse_missing(table: LabelTable, files: ImageFiles) -> None:
+    missing = [image for image in table.images if not files.holds(image)]
     if missing:
+        advice = "name the folder that the paths start from with --images, or correct the table"
         raise DataError(
-            f"{len(missing)} of {len(table.images)} images are not below {root}: {first_few(missing, 3)}; "
-            "name the folder that the paths start from with --images, or correct the table"
+            f"{len(missing)} of {len(table.images)} images are not below {files.source}: "
+            f"{first_few(missing, 3)}; {advice if files.source.is_dir() else 'correct the table'}"
         )
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from zips import Entry, write_zip
 
 from ova.data.read_labels import read_label_table
 from ova.data.recipe import DatasetRecipe
@@ -38,3 +39,50 @@ def test_folders(tmp_path):
 def test_no_class_folders(tmp_path):
     with pytest.raises(DataError, match="no labels are left"):
         read_label_table(DatasetRecipe(format="folders"), tmp_path)
+
+
+# In an archive
+
+
+def classes(path, *names, prefix="", **recipe):
+    write_zip(path / "a.zip", *map(Entry, names))
+    table = read_label_table(DatasetRecipe(format="folders", archive="a.zip", prefix=prefix, **recipe), path)
+    return table.labels, table.images
+
+
+def test_folders_of_an_archive(tmp_path):
+    names = [
+        "dog/b.JPG",
+        "dog/old/a.jpeg",
+        "cat/",
+        "cat/x.png",
+        "cat/notes.txt",
+        "cat/._x.png",
+        "cat/.old/z.png",
+    ]
+    names += [".git/y.png", "top.png", "__MACOSX/cat/x.png", "__MACOSX/._top.png"]
+    assert classes(tmp_path, *names) == (("cat", "dog"), ("cat/x.png", "dog/b.JPG", "dog/old/a.jpeg"))
+    assert classes(tmp_path, *names, drop_classes=("cat",)) == (("dog",), ("dog/b.JPG", "dog/old/a.jpeg"))
+    with pytest.raises(DataError, match=r"a\.zip: drop_classes names 'dgo'.*did you mean dog"):
+        classes(tmp_path, *names, drop_classes=("dgo",))
+    with pytest.raises(DataError, match=r"a\.zip: no PNG or JPEG under emu"):
+        classes(tmp_path, *names, "emu/")
+    with pytest.raises(DataError, match=r"a\.zip: no labels are left"):
+        classes(tmp_path, "a.png", "b.png")
+
+
+def test_the_folder_that_an_archive_was_made_of_is_no_class(tmp_path):
+    names = ["photos/cat/a.png", "photos/dog/b.png", "photos/", "photos/read me.txt", "__MACOSX/x"]
+    with pytest.raises(DataError, match=r'all images lie below photos, .* set prefix = "photos" in dataset'):
+        classes(tmp_path, *names)
+    expected = (("cat", "dog"), ("cat/a.png", "dog/b.png"))
+    assert classes(tmp_path, *names, prefix="photos") == expected
+    deep = [f"data/{name}" for name in names]
+    with pytest.raises(DataError, match='set prefix = "data" in'):
+        classes(tmp_path, *deep)
+    with pytest.raises(DataError, match='set prefix = "data/photos" in'):
+        classes(tmp_path, *deep, prefix="data")
+    assert classes(tmp_path, *deep, prefix="data/photos/") == expected
+    assert classes(tmp_path, "cat/a.png", "cat/b/c.png") == (("cat",), ("cat/a.png", "cat/b/c.png"))
+    with pytest.raises(DataError, match="no labels are left"):
+        classes(tmp_path, *names, prefix="none")

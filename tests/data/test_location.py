@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from zips import Entry, write_zip
 
 from ova.data.location import image_root, label_file_digest
 from ova.data.recipe import DatasetRecipe
@@ -32,3 +33,19 @@ def test_label_file_digest(tmp_path):
     assert first == digest_file(tmp_path / "data.csv")
     (tmp_path / "data.csv").write_text("file,dust\n")
     assert label_file_digest(tmp_path, WIDE) not in (None, first)
+
+
+def test_digest_of_a_table_inside_an_archive_is_that_of_its_content(tmp_path):
+    recipe = DatasetRecipe(labels="set/data.csv", archive="a.zip")
+    assert label_file_digest(tmp_path, recipe) is None
+    write_zip(tmp_path / "a.zip", Entry("set/data.csv", b"file,crack\n", deflate=True))
+    (tmp_path / "same.csv").write_bytes(b"file,crack\n")
+    assert label_file_digest(tmp_path, recipe) == digest_file(tmp_path / "same.csv")
+    write_zip(tmp_path / "a.zip", Entry("set/data.csv", b"file,dust\n"))
+    assert label_file_digest(tmp_path, recipe) not in (None, digest_file(tmp_path / "same.csv"))
+    (tmp_path / "a.zip").write_bytes(b"no")
+    assert label_file_digest(tmp_path, recipe) is None
+    assert label_file_digest(tmp_path, DatasetRecipe(format="folders", archive="a.zip")) is None
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/data.csv").write_bytes(b"file,crack\n")
+    assert label_file_digest(tmp_path, recipe) == digest_file(tmp_path / "same.csv")
