@@ -84,9 +84,14 @@ def safe_relative(text: str) -> str:
         raise DataError(f"the image path {text!r} has a control character; rename the file")
     if path.startswith("/") or ".." in parts or re.match("[A-Za-z]:", parts[0]):
         raise DataError(f"the image path {text!r} leaves the image root; give a path relative to it")
-    if devices := [part for part in parts if _DEVICE.fullmatch(part)]:
+    if devices := [part for part in parts if is_device(part)]:
         raise DataError(f"the image path {text!r} names {devices[0]!r}, a device on Windows; rename it")
     return "/".join(parts)
+
+
+def is_device(name: str) -> bool:
+    """Tell whether Windows takes the name of a file for a device, as it does with `nul.png` in any folder."""
+    return _DEVICE.fullmatch(name) is not None
 
 
 def inside_root(root: Path, image: str) -> Path:

@@ -12,7 +12,7 @@ import numpy as np
 import tomli_w
 
 from ova.data.files import ImageFiles, ZipFiles, open_files
-from ova.data.labels import UNKNOWN, LabelTable
+from ova.data.labels import UNKNOWN, LabelTable, is_device
 from ova.data.read_labels import read_label_table
 from ova.data.recipe import DatasetRecipe
 from ova.ensembles.data_settings import data_settings, prefix_of
@@ -22,6 +22,7 @@ from ova.recipes import check_recipe
 from ova.storage import write_bytes
 from ova.workspace import Workspace
 
+MAX_NAME = 60
 DEFAULT_HEAD: dict[str, Any] = {
     "backbone": {"name": "resnet18", "pretrained": True},
     "input": {"size": 224, "channels": 3},
@@ -122,10 +123,11 @@ def write_recipes(
 
 
 def head_names(labels: Sequence[str]) -> dict[str, str]:
-    """Give every label the name of a head: its text as a slug, numbered where two would collide."""
+    """Give every label the name of a head: its text as a short slug, numbered where two would collide."""
     names: dict[str, str] = {}
     for label in labels:
-        base = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-") or "head"
+        base = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")[:MAX_NAME] or "head"
+        base = f"head-{base}" if is_device(base) else base
         name, number = base, 2
         while name in names.values():
             name, number = f"{base}-{number}", number + 1

@@ -82,6 +82,8 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 def test_head_names_are_slugs_that_do_not_collide() -> None:
     names = head_names(["Crack!", "crack", "CRACK", "裂", "../../x", ""])
     assert list(names.values()) == ["crack", "crack-2", "crack-3", "head", "x", "head-2"]
+    names = head_names(["NUL", "com1", "a" * 300, "a" * 300 + "!"])
+    assert list(names.values()) == ["head-nul", "head-com1", "a" * 60, "a" * 60 + "-2"]
 
 
 def test_images_that_are_not_there_are_told_before_anything_is_written(tmp_path: Path) -> None:
