@@ -72,7 +72,7 @@ def folders_in_archive(archive: Archive, prefix: str) -> Mapping[str, Iterable[s
         if name.startswith(start) and not _is_hidden(name):
             found.setdefault(name.removeprefix(start).split("/")[0], [])
     direct = False
-    for name in _images_in(archive):
+    for name in images_in(archive):
         folder, _, rest = name.removeprefix(start).partition("/")
         if name.startswith(start) and rest:
             found.setdefault(folder, []).append(name.removeprefix(start))
@@ -95,10 +95,11 @@ def top_folders(archive: Archive) -> list[str]:
 
 def image_folders(archive: Archive) -> set[str]:
     """Return the folders that images of an archive lie in."""
-    return {posixpath.dirname(name) for name in _images_in(archive)}
+    return {posixpath.dirname(name) for name in images_in(archive)}
 
 
-def _images_in(archive: Archive) -> Iterable[str]:
+def images_in(archive: Archive) -> Iterable[str]:
+    """Return the names of the images in an archive, without hidden ones."""
     return (name for name in archive.files if name.lower().endswith(IMAGE_SUFFIXES) and not _is_hidden(name))
 
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ova.data.files import ImageFiles, open_files
+from ova.data.files import ImageFiles
 from ova.data.intake import ImageFacts, UnreadableImages, read_facts, write_facts
 from ova.data.labels import LabelTable
 from ova.data.location import image_root
 from ova.data.read_labels import read_label_table
 from ova.data.recipe import DatasetRecipe
+from ova.data.sources import open_files
 from ova.data.splits import Split, stored_split
 from ova.data.store import PixelStore, StoreSpec, prepare_stores
 from ova.errors import DataError

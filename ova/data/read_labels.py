@@ -10,11 +10,12 @@ import re
 from pathlib import Path
 
 from ova.data.class_folders import from_folders
-from ova.data.files import ImageFiles, find_table, open_files
+from ova.data.files import ImageFiles
 from ova.data.label_forms import Labelled, from_long, from_wide
 from ova.data.labels import LabelTable
 from ova.data.recipe import DatasetRecipe, GroupRule
 from ova.data.sheet import Sheet, read_sheet
+from ova.data.sources import find_table, open_files
 from ova.errors import DataError, first_few
 
 _CONTROL = re.compile(r"[\0-\x1f\x7f]")

@@ -10,7 +10,7 @@ from typing import Any
 
 from ova.data.archive import Archive
 from ova.data.class_folders import image_folders
-from ova.data.files import tables_in
+from ova.data.sources import tables_in
 from ova.errors import DataError, RecipeError, first_few
 
 INSIDE = "inside:"

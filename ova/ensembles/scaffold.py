@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import tomli_w
 
-from ova.data.files import ImageFiles, ZipFiles, open_files
+from ova.data.files import ImageFiles
 from ova.data.labels import UNKNOWN, LabelTable, is_device
 from ova.data.read_labels import read_label_table
 from ova.data.recipe import DatasetRecipe
+from ova.data.sources import open_files
+from ova.data.zip_files import ZipFiles
 from ova.ensembles.data_settings import data_settings, prefix_of
 from ova.errors import DataError, RecipeError, first_few
 from ova.heads.recipe import HeadRecipe

@@ -18,11 +18,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from zips import Entry, write_zip
 
-from ova.data.files import FolderFiles, ZipFiles, open_files
+from ova.data.files import FolderFiles
 from ova.data.intake import UnreadableImages, examine_images
 from ova.data.labels import safe_relative
 from ova.data.read_labels import read_label_table
 from ova.data.recipe import DatasetRecipe
+from ova.data.sources import open_files
+from ova.data.zip_files import ZipFiles
 from ova.ensembles.scaffold import make_workspace
 from ova.errors import DataError
 

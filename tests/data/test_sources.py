@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from zips import Entry, write_zip
+
+from ova.data.files import FolderFiles
+from ova.data.read_labels import read_label_table
+from ova.data.recipe import DatasetRecipe
+from ova.data.sources import find_table, open_files
+from ova.data.zip_files import ZipFiles
+from ova.errors import DataError, RecipeError
+from ova.recipes import check_recipe
+
+
+def test_the_recipe_says_where_the_images_lie(tmp_path):
+    assert open_files(DatasetRecipe(labels="a.csv"), tmp_path) == FolderFiles(tmp_path)
+    recipe = DatasetRecipe(labels="a.csv", archive="sub/a.zip", prefix="p")
+    with pytest.raises(DataError, match=r"sub/a\.zip: is missing"):
+        open_files(recipe, tmp_path)
+    (tmp_path / "sub").mkdir()
+    write_zip(tmp_path / "sub/a.zip", Entry("p/a"))
+    files = open_files(recipe, tmp_path)
+    assert isinstance(files, ZipFiles)
+    assert files.holds("a")
+    with pytest.raises(RecipeError, match="prefix is for an archive only"):
+        check_recipe({"labels": "a.csv", "prefix": "p"}, DatasetRecipe, "dataset.toml")
+
+
+def test_table_lies_beside_the_archive_or_inside(tmp_path):
+    write_zip(
+        tmp_path / "a.zip", Entry("labels.csv", b"inside"), Entry("d/deep.csv", b"deep"), Entry("x.png")
+    )
+    files = ZipFiles(tmp_path / "a.zip")
+    assert find_table(files, tmp_path, "labels.csv") == (Path(f"{tmp_path / 'a.zip'}: labels.csv"), b"inside")
+    assert find_table(files, tmp_path, "./d/deep.csv")[1] == b"deep"
+    (tmp_path / "labels.csv").write_text("beside")
+    assert find_table(files, tmp_path, "labels.csv") == (tmp_path / "labels.csv", None)
+    with pytest.raises(DataError) as caught:
+        find_table(files, tmp_path, "none.csv")
+    assert f"{tmp_path / 'none.csv'}: is missing, and {tmp_path / 'a.zip'} does not hold" in str(caught.value)
+    assert "'none.csv' either, only d/deep.csv, labels.csv; correct labels" in str(caught.value)
+    assert find_table(FolderFiles(tmp_path), tmp_path, "none.csv") == (tmp_path / "none.csv", None)
+
+
+def test_errors_in_a_table_inside_name_archive_table_and_line(tmp_path):
+    write_zip(tmp_path / "a.zip", Entry("t.csv", b"file,crack\na.png,1\nb.png,2\n"), Entry("a.png"))
+    with pytest.raises(DataError, match=r"a\.zip: t\.csv: .*'crack'.*line.* 3 has '2'"):
+        read_label_table(DatasetRecipe(labels="t.csv", archive="a.zip"), tmp_path)
