@@ -1,77 +1,98 @@
-"""Augmentation as batched tensor work, a pure function of each image and its draws.
+"""Augmentation as batched tensor work on the device, a pure function of each image and its draws.
+
+On one machine's CPU, an augmented image has the same bits in every batch: whatever its neighbours, their
+order, the size of the batch, the memory order of the channels and the number of threads. Elementwise
+operations round each value alone, means are sums of integers, and no library picks an algorithm by the size
+of the batch. Between devices or machines, mirrors, quarter turns, shifts and the random bits of the noise are
+exact; the rest agrees to rounding.
 
 Shape letters: B images of a batch, C channels, H height, W width.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ova.data.augment_recipe import AugmentSettings
-from ova.data.draws import (
-    BRIGHTNESS,
-    CONTRAST,
-    FLIP_COLUMNS,
-    FLIP_ROWS,
-    SHIFT_COLUMNS,
-    SHIFT_ROWS,
-    TURN,
-)
+from ova.data.erase import erase, erased_boxes
+from ova.data.filters import blur, blur_weights, sharpen, sharpness_factors
+from ova.data.light import change_light, hue_turns, light_factors, turn_hue
+from ova.data.moves import Draws, move
+from ova.data.noise import add_noise, noise_deviations, noise_seeds
+from ova.data.warp import source_positions, warp
+
+Step = Callable[[Tensor, slice], Tensor]
+
+_CHUNK = 2**17  # values at a time on a CPU: what a step writes, the next one finds in the cache
 
 
-def augment(pixels: Tensor, draws: NDArray[np.float64], settings: AugmentSettings) -> Tensor:
-    """Augment a batch.
+def augment(pixels: Tensor, draws: Draws, settings: AugmentSettings) -> Tensor:
+    """Augment a batch: geometry, then blur and sharpness, light and colour, noise, erasing.
 
     Args:
-        pixels: (B, C, H, W) float32, values 0..255.
+        pixels: (B, C, H, W) float32, values 0..255; C is 1 or 3.
         draws: (B, DRAWS) uniform numbers of these images in this epoch.
         settings: What is on.
 
     Returns:
-        A batch of the same shape and range.
+        A batch of the same shape, range and memory order; `pixels` itself if nothing is on.
 
     Raises:
         ValueError: Quarter turns of images that are not square.
     """
-    uniform = torch.as_tensor(draws, dtype=torch.float32, device=pixels.device)
-    if settings.flips:
-        pixels = _where(uniform[:, FLIP_ROWS] < 0.5, pixels.flip(2), pixels)
-        pixels = _where(uniform[:, FLIP_COLUMNS] < 0.5, pixels.flip(3), pixels)
-    if settings.quarter_turns:
-        if pixels.shape[2] != pixels.shape[3]:
-            raise ValueError(f"quarter turns need square images, got {tuple(pixels.shape)}")
-        turns = (uniform[:, TURN] * 4).long()
-        for quarter in (1, 2, 3):
-            pixels = _where(turns == quarter, pixels.rot90(quarter, (2, 3)), pixels)
-    if settings.shift:
-        pixels = _shift(pixels, uniform[:, [SHIFT_ROWS, SHIFT_COLUMNS]], settings.shift)
-    if settings.brightness or settings.contrast:
-        factor = 1 + settings.contrast * (2 * uniform[:, CONTRAST] - 1).reshape(-1, 1, 1, 1)
-        offset = 255 * settings.brightness * (2 * uniform[:, BRIGHTNESS] - 1).reshape(-1, 1, 1, 1)
-        mean = pixels.mean((1, 2, 3), keepdim=True)
-        pixels = ((pixels - mean) * factor + mean + offset).clamp(0, 255)
-    return pixels
+    if settings.quarter_turns and pixels.shape[2] != pixels.shape[3]:
+        raise ValueError(f"quarter turns need square images, got {tuple(pixels.shape)}")
+    if not settings.resamples:
+        pixels = move(pixels, draws, settings)
+    steps = list(_steps(pixels, draws, settings))
+    if not steps:
+        return pixels
+    result = torch.empty_like(pixels)
+    for rows in _chunks(pixels):
+        part = pixels[rows].contiguous()
+        for step in steps:
+            part = step(part, rows)
+        result[rows] = part
+    return result
 
 
-def _where(condition: Tensor, yes: Tensor, no: Tensor) -> Tensor:
-    return torch.where(condition.reshape(-1, 1, 1, 1), yes, no)
+def _chunks(pixels: Tensor) -> Iterator[slice]:
+    size = len(pixels) if pixels.device.type != "cpu" else _CHUNK // max(1, pixels[:1].numel())
+    for start in range(0, len(pixels), max(1, size)):
+        yield slice(start, start + max(1, size))
 
 
-def _shift(pixels: Tensor, uniform: Tensor, share: float) -> Tensor:
-    """Move each image by whole pixels, mirrored at the border (the border row itself is not doubled)."""
-    batch, channels, height, width = pixels.shape
-    rows = _mirrored(torch.round((2 * uniform[:, 0] - 1) * share * height), height)
-    columns = _mirrored(torch.round((2 * uniform[:, 1] - 1) * share * width), width)
-    image = torch.arange(batch, device=pixels.device).reshape(-1, 1, 1, 1)
-    channel = torch.arange(channels, device=pixels.device).reshape(1, -1, 1, 1)
-    return pixels[image, channel, rows.reshape(batch, 1, height, 1), columns.reshape(batch, 1, 1, width)]
+def _steps(like: Tensor, draws: Draws, settings: AugmentSettings) -> Iterator[Step]:
+    """Compute the parameters of all images; give functions of (some of the images, their rows)."""
+    height, width = like.shape[2:]
 
+    def tensor(parameters: NDArray[Any], dtype: torch.dtype = torch.float32) -> Tensor:
+        return torch.from_numpy(parameters).to(like.device, dtype)
 
-def _mirrored(offsets: Tensor, length: int) -> Tensor:
-    """Return (B, length) source positions of a move by `offsets` (B,)."""
-    position = torch.arange(length, device=offsets.device).reshape(1, -1) + offsets.long().reshape(-1, 1)
-    folded = position.abs() % max(2 * length - 2, 1)
-    return torch.where(folded >= length, 2 * length - 2 - folded, folded)
+    if settings.resamples:
+        sources = tensor(source_positions(draws, settings, height, width))
+        yield lambda part, rows: warp(part, sources[rows])
+    if settings.blur:
+        weights = tensor(blur_weights(draws, settings))
+        yield lambda part, rows: blur(part, weights[rows])
+    if settings.sharpness:
+        sharpness = tensor(sharpness_factors(draws, settings))
+        yield lambda part, rows: sharpen(part, sharpness[rows])
+    if settings.exposure or settings.contrast or settings.brightness or settings.saturation:
+        light = tensor(light_factors(draws, settings))
+        yield lambda part, rows: change_light(part, light[rows], settings)
+    if settings.hue and like.shape[1] == 3:
+        turns = tensor(hue_turns(draws, settings))
+        yield lambda part, rows: turn_hue(part, turns[rows])
+    if settings.noise:
+        seeds = tensor(noise_seeds(draws), torch.int64)
+        deviations = tensor(noise_deviations(draws, settings))
+        yield lambda part, rows: add_noise(part, seeds[rows], deviations[rows])
+    if settings.erasing:
+        boxes = tensor(erased_boxes(draws, settings, height, width), torch.int64)
+        yield lambda part, rows: erase(part, boxes[rows])

@@ -1,0 +1,85 @@
+"""Mirrors, quarter turns and moves by whole pixels: exact, in one gathering of pixels.
+
+Shape letters: B images of a batch, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ova.data.augment_recipe import AugmentSettings
+from ova.data.draws import FLIP_COLUMNS, FLIP_ROWS, SHIFT_COLUMNS, SHIFT_ROWS, TURN
+
+Draws = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+def move(pixels: Tensor, draws: Draws, settings: AugmentSettings) -> Tensor:
+    """Mirror, then turn, then shift each image; what a shift uncovers is the mirror image of what is there.
+
+    Args:
+        pixels: (B, C, H, W).
+        draws: (B, DRAWS) uniform numbers of these images.
+        settings: What is on.
+
+    Returns:
+        (B, C, H, W); `pixels` itself if nothing is on.
+    """
+    if not (settings.flips or settings.quarter_turns or settings.shift):
+        return pixels
+    height, width = pixels.shape[2:]
+    shift_rows, shift_columns = whole_shifts(draws, settings, height, width)
+    down = mirrored(np.arange(height) + shift_rows[:, None], height)
+    across = mirrored(np.arange(width) + shift_columns[:, None], width)
+    transposed, down_reversed, across_reversed = (flag[:, None] for flag in orientation(draws, settings))
+    down = np.where(down_reversed, height - 1 - down, down) * np.where(transposed, 1, width)
+    across = np.where(across_reversed, width - 1 - across, across) * np.where(transposed, width, 1)
+    return _gather(pixels, down, across)
+
+
+def orientation(draws: Draws, settings: AugmentSettings) -> tuple[Flags, Flags, Flags]:
+    """Say where the pixels of each mirrored and turned image come from.
+
+    Returns:
+        transposed: (B,) whether its rows come from columns.
+        down_reversed: (B,) whether going down the result runs backwards in the source.
+        across_reversed: (B,) the same for going across.
+    """
+    nothing = np.zeros(len(draws), np.bool_)
+    flip_rows = draws[:, FLIP_ROWS] < 0.5 if settings.flips else nothing
+    flip_columns = draws[:, FLIP_COLUMNS] < 0.5 if settings.flips else nothing
+    turns = (draws[:, TURN] * 4).astype(int) if settings.quarter_turns else np.zeros(len(draws), int)
+    transposed = turns % 2 == 1
+    down_reversed = np.isin(turns, (1, 2)) ^ np.where(transposed, flip_columns, flip_rows)
+    across_reversed = (turns >= 2) ^ np.where(transposed, flip_rows, flip_columns)
+    return transposed, down_reversed, across_reversed
+
+
+def whole_shifts(
+    draws: Draws, settings: AugmentSettings, height: int, width: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return (B,) rows and (B,) columns between a pixel of the result and its source."""
+    rows, columns = (2 * draws[:, [SHIFT_ROWS, SHIFT_COLUMNS]].T - 1) * settings.shift
+    return np.rint(rows * height).astype(np.int64), np.rint(columns * width).astype(np.int64)
+
+
+def mirrored(positions: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    """Fold positions outside 0 .. length - 1 back, any number of times; the border itself is not doubled."""
+    folded = np.abs(positions) % max(2 * length - 2, 1)
+    return np.where(folded >= length, 2 * length - 2 - folded, folded)
+
+
+def _gather(pixels: Tensor, down: NDArray[np.int64], across: NDArray[np.int64]) -> Tensor:
+    """Take, for each pixel (i, j) of image n, the source pixel with the number down[n, i] + across[n, j]."""
+    batch, channels, height, width = pixels.shape
+    rows, columns = (torch.from_numpy(part).to(pixels.device) for part in (down, across))
+    source = rows[:, :, None] + columns[:, None, :]
+    if channels > 1 and pixels.is_contiguous(memory_format=torch.channels_last):
+        source += torch.arange(batch, device=pixels.device).reshape(-1, 1, 1) * (height * width)
+        flat = pixels.permute(0, 2, 3, 1).reshape(-1, channels).index_select(0, source.reshape(-1))
+        return flat.reshape(batch, height, width, channels).permute(0, 3, 1, 2)
+    source = source.reshape(batch, 1, height * width).expand(-1, channels, -1)
+    return pixels.reshape(batch, channels, height * width).gather(2, source).reshape(pixels.shape)
