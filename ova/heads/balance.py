@@ -24,6 +24,8 @@ class Balance:
     """(negatives, positives) that one epoch shows, repeats counted."""
     log_odds_shift: float
     """How far weight and sampling move a head's logits: log of pos_weight x shown odds / true odds."""
+    rarer: int
+    """The label that fewer training rows have; 1 if both have as many."""
     lines: tuple[str, ...]
     """What is done, in words, one line per setting; the weight of positives comes first."""
 
@@ -56,20 +58,13 @@ def plan_balance(labels: ArrayLike, settings: BalanceSettings) -> Balance:
     weight, reason = _weigh(rows, shown, settings)
     shift = math.log(weight * shown[1] / shown[0]) - math.log(rows[1] / rows[0])
     _refuse_over_correction(rows, shown, weight, shift, settings)
-    return Balance(
-        weight, shown, shift, (f"pos_weight {weight:.3g} ({reason})", *lines, *_others(rows, settings))
-    )
+    explained = (f"pos_weight {weight:.3g} ({reason})", *lines, *_others(rows, settings))
+    return Balance(weight, shown, shift, int(rows[1] <= rows[0]), explained)
 
 
 def kept_negatives(negatives: int, settings: BalanceSettings) -> int:
     """Return how many negatives are trained on at all: fewer than there are with `prototypes`."""
     return negatives if settings.prototypes is None else min(settings.prototypes, negatives)
-
-
-def rarer_class(labels: ArrayLike) -> int:
-    """Return the label that fewer rows have; 1 if both have as many."""
-    truth = np.asarray(labels)
-    return int((truth == 1).sum() <= (truth == 0).sum())
 
 
 def _show(rows: tuple[int, int], settings: BalanceSettings) -> tuple[tuple[int, int], list[str]]:

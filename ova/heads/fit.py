@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ova.data.augment import augment
 from ova.data.store import PixelStore
 from ova.errors import OvaError
-from ova.heads.balance import Balance, rarer_class
+from ova.heads.balance import Balance
 from ova.heads.batches import EpochPlan, Rows, plan_epoch, read_batch, steps_per_epoch
 from ova.heads.device import reduced_precision
 from ova.heads.freezing import freeze_trunk, keep_frozen_in_eval, unfreeze
@@ -146,9 +146,10 @@ def _train_step(state: TrainingState, material: Material, recipe: HeadRecipe, pl
     """Read, augment, forward, backward, update."""
     settings, marks, device = recipe.training, state.marks, material.device
     rows, draws = plan.batches[marks.step], plan.draws[marks.step]
-    labels = torch.from_numpy(material.train.labels[rows]).to(device, torch.float32)
+    known = material.train.labels[rows]
+    labels = torch.from_numpy(known).to(device, torch.float32)
     pixels = read_batch(material.store, material.train.positions[rows], device)
-    pixels = _augment(pixels, draws, material.train, rows, recipe)
+    pixels = _augment(pixels, draws, known, material.balance.rarer, recipe)
     pixels, targets = mix_and_smooth(material.normalise(pixels), labels, draws, settings)
 
     # Dropout draws from torch's generator: seeded at every step, it needs no place in a checkpoint.
@@ -172,14 +173,14 @@ def _train_step(state: TrainingState, material: Material, recipe: HeadRecipe, pl
 
 
 def _augment(
-    pixels: Tensor, draws: NDArray[np.float64], train: Rows, rows: NDArray[np.intp], recipe: HeadRecipe
+    pixels: Tensor, draws: NDArray[np.float64], labels: NDArray[np.int8], rarer: int, recipe: HeadRecipe
 ) -> Tensor:
     """Augment a batch, or those of its images that are of the rarer class."""
     if recipe.balance.augment_only == "all":
         return augment(pixels, draws, recipe.augment)
-    rare = np.flatnonzero(train.labels[rows] == rarer_class(train.labels))
-    if len(rare):
-        pixels[rare] = augment(pixels[rare], draws[rare], recipe.augment)
+    chosen = np.flatnonzero(labels == rarer)
+    if len(chosen):
+        pixels[chosen] = augment(pixels[chosen], draws[chosen], recipe.augment)
     return pixels
 
 

@@ -7,23 +7,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
 from ova.data.store import PixelStore
 from ova.errors import ArtefactError
 from ova.heads.backbones import build_backbone
-from ova.heads.balance import Balance
+from ova.heads.balance import Balance, kept_negatives
 from ova.heads.batches import Rows
+from ova.heads.embeddings import embed, pooled_features, thumbnails
 from ova.heads.fit import Fitted, Material, fit
 from ova.heads.head import Head, InputSpec
 from ova.heads.history import write_history
 from ova.heads.plan import HeadPlan, Part, weights_file
+from ova.heads.prototypes import choose_prototypes
 from ova.heads.recipe import HeadRecipe
 from ova.heads.runs import RunFolder
 from ova.heads.weights import WeightsOrigin, load_pretrained
 from ova.progress import Progress
-from ova.storage import read_tensors, write_tensors
+from ova.storage import read_csv, read_tensors, write_csv, write_tensors
 from ova.workspace import Workspace
 
 
@@ -78,19 +81,19 @@ def fit_member(
 ) -> Fitted:
     """Train the network after those `before`, or read it back if it was finished before an interruption."""
     member = len(before)
-    training, validation = job.plan.members[member]
+    done = job.run.member(member)
+    if done.exists():
+        return _read_fitted(done)
+    _, validation = job.plan.members[member]
     normalise = Head([network], job.spec).normalise.to(job.device)
     material = Material(
         store=job.store,
-        train=job.rows(job.plan.join(training)),
+        train=job.rows(_trained_on(network, job, member, normalise, progress)),
         validation=job.rows(job.plan.parts[validation]),
         normalise=normalise,
         balance=balance,
         device=job.device,
     )
-    done = job.run.member(member)
-    if done.exists():
-        return _read_fitted(done)
     several = len(job.plan.members) > 1
     with torch.random.fork_rng(devices=[]):
         fitted = fit(
@@ -109,6 +112,36 @@ def fit_member(
     if several:
         _write_fitted(done, fitted)
     return fitted
+
+
+def _trained_on(network: nn.Module, job: Job, member: int, normalise: nn.Module, progress: Progress) -> Part:
+    """Return the training rows of a member; with prototypes, those negatives alone, chosen once and kept."""
+    part, settings = job.plan.join(job.plan.members[member][0]), job.recipe.balance
+    kept = kept_negatives(part.negatives, settings)
+    if kept == part.negatives:
+        return part
+    file = job.run.prototypes(member)
+    negatives = part.take(part.labels == 0)
+    if not file.exists():
+        task = f"{job.plan.name} prototypes"
+        progress.start(task, part.negatives)
+        backbone, rows = job.recipe.backbone, job.rows(negatives)
+        starts_blank = not (backbone.pretrained or backbone.weights)
+        vectors = embed(
+            thumbnails if starts_blank else pooled_features(network, job.classifier, normalise),
+            job.store,
+            rows,
+            device=job.device,
+            progress=lambda done: progress.advance(task, done),
+        )
+        chosen = choose_prototypes(vectors, kept, job.recipe.training.seed)
+        write_csv(file, ("image",), [(rows.images[row],) for row in chosen])
+    names = {row.get("image", "") for row in read_csv(file)}
+    if len(names) != kept or not names <= set(negatives.images):
+        raise ArtefactError(f"{file} is damaged: it names other rows; remove it and run again")
+    return part.take(
+        np.array([part.labels[row] == 1 or name in names for row, name in enumerate(part.images)])
+    )
 
 
 def assemble(job: Job, fitted: list[Fitted]) -> Head:

@@ -40,6 +40,12 @@ class Part:
         """Images with label 0."""
         return len(self.images) - self.positives
 
+    def take(self, chosen: NDArray[np.bool_]) -> Part:
+        """Return the rows of a mask (n,)."""
+        return Part(
+            tuple(image for image, keep in zip(self.images, chosen, strict=True) if keep), self.labels[chosen]
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class HeadPlan:

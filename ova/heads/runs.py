@@ -2,6 +2,7 @@
 
 run.json          what it is made from; written first
 rows.csv          which image was in which part
+prototypes-N.csv  the negatives that were trained on, where balance.prototypes left others out
 checkpoint-N.safetensors, member-N.safetensors   while it runs
 head.safetensors  the weights
 history.csv       one row per epoch
@@ -117,6 +118,10 @@ class RunFolder:
     def record(self) -> Path:
         """head.json."""
         return self.path / "head.json"
+
+    def prototypes(self, member: int) -> Path:
+        """The negatives that a network is trained on, if not all."""
+        return self.path / f"prototypes-{member}.csv"
 
     def checkpoint(self, member: int) -> Path:
         """The state of a network in training."""

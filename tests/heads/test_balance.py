@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.class_weight import compute_class_weight
 
 from ova.errors import DataError, RecipeError
-from ova.heads.balance import Balance, plan_balance, rarer_class
+from ova.heads.balance import Balance, plan_balance
 from ova.heads.balance_recipe import BalanceSettings
 
 
@@ -154,7 +154,8 @@ def test_a_majority_of_positives_is_balanced_the_other_way() -> None:
         plan(100, 900, sampler="balanced", pos_weight=0.5)
     assert plan(100, 900, sampler="sqrt", pos_weight="none").per_epoch == (300, 900)
     assert plan(100, 100, sampler="balanced", loss="focal").per_epoch == (100, 100)
-    assert (rarer_class(rows(3, 2)), rarer_class(rows(2, 3)), rarer_class(rows(2, 2))) == (1, 0, 1)
+    assert [plan(*counts).rarer for counts in ((3, 2), (2, 3), (2, 2))] == [1, 0, 1]
+    assert plan(900, 100, prototypes=50).rarer == 1  # what the training rows say, not what is left of them
 
 
 @pytest.mark.parametrize(("negatives", "positives"), [(0, 5), (5, 0), (0, 0)])

@@ -68,6 +68,10 @@ VARIANTS = {
         "balance": {"sampler": 1.4, "loss": "focal"},
         "training": {"batch_size": 13, "mixup": 0.2},
     },
+    "prototypes, a cap of them, repeats": {
+        "balance": {"prototypes": 24, "max_negatives": 20, "sampler": 1.3},
+        "augment": {"flips": True},
+    },
     "asymmetric, fixed cap": {
         "balance": {"loss": "asymmetric", "negatives_per_positive": 1.5, "rotate_negatives": False}
     },
