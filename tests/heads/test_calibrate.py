@@ -103,6 +103,16 @@ def test_what_a_calibration_says_of_itself():
         found.threshold = 0.0
 
 
+def test_a_focal_loss_is_calibrated_by_the_data_more_than_by_the_weight():
+    scores, labels = table()
+    narrow, wide = (
+        calibrate_scores(scores, labels, pos_weight=50.0, proper_loss=proper) for proper in (True, False)
+    )
+    platt = fit_platt(scores, labels, shift=np.log(50.0), proper=False)
+    assert (wide.slope, wide.intercept) == pytest.approx((platt.slope, platt.intercept), rel=1e-6)
+    assert wide.intercept > narrow.intercept  # the weight of these scores was 1
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_order_of_rows_does_not_matter(method):
     scores, labels = table(2)

@@ -13,6 +13,7 @@ from small import head_recipe
 
 from ova.ensembles.train import train_heads
 from ova.errors import ArtefactError, DataError
+from ova.heads import calibrated
 from ova.heads.calibrated import calibrate_head, calibrate_run, load_head
 from ova.heads.recipe import CalibrationSettings
 from ova.heads.runs import RunFolder, current_run
@@ -41,6 +42,32 @@ def test_argmax_reaches_the_best_f1_of_the_stored_scores(trained: Workspace) -> 
         best = np.nanmax(2 * precision * recall / (precision + recall))
     assert calibration.f1 == pytest.approx(best)
     assert calibration.positives == int(scores.labels.sum())
+
+
+@pytest.mark.parametrize(
+    ("balance", "proper"), [({}, True), ({"loss": "focal"}, False), ({"prototypes": 40}, False)]
+)
+def test_the_shift_is_trusted_where_theory_gives_it(
+    make_workspace: Callable[..., Workspace],
+    monkeypatch: pytest.MonkeyPatch,
+    balance: dict[str, object],
+    proper: bool,
+) -> None:
+    given: list[dict[str, object]] = []
+    original = calibrated.calibrate_scores
+
+    def spy(*arguments: object, **more: object) -> object:
+        given.append(more)
+        return original(*arguments, **more)  # pyright: ignore
+
+    monkeypatch.setattr(calibrated, "calibrate_scores", spy)
+    head = head_recipe(training={"epochs": 1}, balance=balance)
+    workspace = make_workspace({"spot": head}, count=140)
+    train_heads(workspace, device="cpu")
+    (more,) = given
+    record = current_run(workspace, "spot").read_record()
+    assert more["proper_loss"] is proper
+    assert more["pos_weight"] == pytest.approx(np.exp(record.log_odds_shift[0]))
 
 
 @pytest.mark.parametrize("part", ["train", "test"])

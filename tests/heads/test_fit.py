@@ -18,9 +18,11 @@ from ova.heads import fit as fit_module
 from ova.heads import members
 from ova.heads.backbones import build_backbone, classifier_keys
 from ova.heads.calibrated import load_head
+from ova.heads.losses import validation_loss
 from ova.heads.plan import store_spec
 from ova.heads.recipe import read_head_recipe
 from ova.heads.runs import current_run
+from ova.heads.scores import read_scores
 from ova.heads.train import HeadOutcome, train_head
 from ova.progress import Silent
 from ova.storage import read_csv, read_tensors, write_tensors
@@ -200,6 +202,12 @@ def test_the_balance_is_told_recorded_counted_and_taken_back_by_the_calibration(
     assert told[0].endswith(record.balance[0])
     assert told[1:] == [f"spot: {line}" for line in record.balance[1:]]
     assert len(record.balance) == 3
+    scores = read_scores(run.scores)
+    best = read_csv(run.history)[record.best_epochs[0] - 1]
+    expected = validation_loss(
+        scores.logits, scores.labels, negatives / positives
+    )  # not 1: rows are not sampled
+    assert float(best["validation_loss"]) == pytest.approx(expected, rel=1e-5)
     for row in read_csv(run.history):
         counted = {name: int(row[f"train_{name}"]) for name in ("tn", "fp", "fn", "tp")}
         assert (counted["tn"] + counted["fp"], counted["fn"] + counted["tp"]) == (25, 25)

@@ -19,6 +19,13 @@ SETTINGS = {
     "focal": BalanceSettings(loss="focal"),
     "asymmetric": BalanceSettings(loss="asymmetric"),
     "asymmetric without a clip": BalanceSettings(loss="asymmetric", asymmetric_clip=0.0),
+    "weak focal": BalanceSettings(loss="focal", focal_gamma=0.3),
+    "weak asymmetric": BalanceSettings(
+        loss="asymmetric",
+        asymmetric_gamma_positive=0.3,
+        asymmetric_gamma_negative=0.3,
+        asymmetric_clip=0.0,
+    ),
 }
 
 

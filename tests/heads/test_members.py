@@ -81,14 +81,16 @@ def test_without_pretrained_weights_pixels_are_compared_and_with_them_features(
     make_workspace: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shapes: list[tuple[int, ...]] = []
+    seeds: list[int] = []
     original = members.choose_prototypes
 
-    def spy(vectors: np.ndarray, *rest: Any) -> np.ndarray:
+    def spy(vectors: np.ndarray, count: int, seed: int) -> np.ndarray:
         shapes.append(vectors.shape)
-        return original(vectors, *rest)
+        seeds.append(seed)
+        return original(vectors, count, seed)
 
     monkeypatch.setattr(members, "choose_prototypes", spy)
-    train(make_workspace({"spot": PROTOTYPES}))
+    train(make_workspace({"spot": PROTOTYPES | {"training": PROTOTYPES["training"] | {"seed": 5}}}))
     weights = {"backbone": {"name": "test_resnet", "weights": "trunk.safetensors"}}
     workspace = make_workspace({"spot": PROTOTYPES | weights}, folder="pretrained")
     from ova.heads.backbones import build_backbone
@@ -100,6 +102,7 @@ def test_without_pretrained_weights_pixels_are_compared_and_with_them_features(
     )
     train(workspace)
     assert [shape[1] for shape in shapes] == [256, network.num_features]
+    assert seeds == [5, 0]
 
 
 def test_as_many_prototypes_as_negatives_change_nothing(make_workspace: Make) -> None:

@@ -12,12 +12,14 @@ from ova.errors import DataError
 from ova.heads.platt import Platt, fit_platt
 
 
-def objective(point, scores, labels, shift):
+def objective(point, scores, labels, shift, deviations=(0.5, 1.5)):
     """The penalised loss, written from the formula alone."""
     slope, intercept = point
+    of_slope, of_intercept = deviations
     z = slope * scores + intercept
     likelihood = np.log1p(np.exp(-np.abs(z))) + np.maximum(z, 0) - labels * z
-    return likelihood.sum() + (slope - 1) ** 2 / (2 * 0.5**2) + (intercept + shift) ** 2 / (2 * 1.5**2)
+    penalty = (slope - 1) ** 2 / (2 * of_slope**2) + (intercept + shift) ** 2 / (2 * of_intercept**2)
+    return likelihood.sum() + penalty
 
 
 def draw_scores(seed, positives, negatives, *, slope=1.0, shift=0.0):
@@ -38,6 +40,17 @@ def test_fit_is_the_minimum_that_scipy_finds(seed, positives, slope, shift):
     assert point == pytest.approx(best.x, abs=1e-3)
     for nudge in 1e-4 * np.array([[1, 0], [-1, 0], [0, 1], [0, -1]]):
         assert objective(point + nudge, scores, labels, shift) > objective(point, scores, labels, shift)
+
+
+def test_a_loss_without_a_known_shift_leaves_more_to_the_data():
+    scores, labels = draw_scores(4, 6, 60, slope=0.3, shift=-2.0)
+    found = fit_platt(scores, labels, shift=1.0, proper=False)
+    best = minimize(objective, np.array([0.5, -0.5]), args=(scores, labels, 1.0, (1.0, 3.0)), method="BFGS")
+    assert [found.slope, found.intercept] == pytest.approx(best.x, abs=1e-3)
+    likeliest = LogisticRegression(C=np.inf, tol=1e-10).fit(scores[:, None], labels)
+    narrow = fit_platt(scores, labels, shift=1.0)
+    for name, truth in (("slope", likeliest.coef_[0, 0]), ("intercept", likeliest.intercept_[0])):
+        assert abs(getattr(found, name) - truth) < abs(getattr(narrow, name) - truth)
 
 
 def test_fit_tends_to_maximum_likelihood():

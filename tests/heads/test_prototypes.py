@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from imblearn.under_sampling import ClusterCentroids
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.metrics import pairwise_distances
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from ova.errors import EnvironmentFault
 from ova.heads.prototypes import choose_prototypes
@@ -63,13 +63,22 @@ def test_as_many_rows_as_asked_for_even_among_equals(
     assert set(chosen.tolist()) <= set(range(count))
 
 
-def test_the_seed_alone_decides_whatever_the_number_of_threads() -> None:
+def test_the_seed_alone_decides_whatever_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = np.random.default_rng(0).normal(size=(700, 16)).astype(np.float32)
+    used: list[int] = []
+    original = MiniBatchKMeans.fit
+
+    def spy(self: MiniBatchKMeans, *rest: object) -> MiniBatchKMeans:
+        used.extend(pool["num_threads"] for pool in threadpool_info())
+        return original(self, *rest)
+
+    monkeypatch.setattr(MiniBatchKMeans, "fit", spy)
     found = []
     for threads in (1, 2):
         with threadpool_limits(threads):
             found.append(choose_prototypes(vectors, 30, seed=5).tolist())
     assert found[0] == found[1]
+    assert set(used) == {1}
     assert choose_prototypes(vectors, 30, seed=6).tolist() != found[0]
 
 
