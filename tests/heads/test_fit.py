@@ -233,6 +233,28 @@ def test_schedules_have_as_many_steps_as_epochs_show_batches(
     assert len(rates[0]) > len(rates[1])
 
 
+@pytest.mark.parametrize("rotate", [True, False])
+def test_capped_negatives_rotate_unless_the_recipe_says_no(
+    make_workspace: Make, monkeypatch: pytest.MonkeyPatch, rotate: bool
+) -> None:
+    shown: list[set[int]] = []
+    original = fit_module.plan_epoch
+
+    def spy(rows: Any, *rest: Any, **more: Any) -> Any:
+        plan = original(rows, *rest, **more)
+        indices = np.concatenate(plan.batches)
+        shown.append(set(indices[rows.labels[indices] == 0].tolist()))
+        return plan
+
+    monkeypatch.setattr(fit_module, "plan_epoch", spy)
+    balance = {"max_negatives": 10, "rotate_negatives": rotate}
+    workspace = make_workspace({"spot": head_recipe(balance=balance)})
+    train(workspace)
+    assert [len(each) for each in shown] == [10, 10, 10]
+    _, negatives = current_run(workspace, "spot").read_record().rows["train"]
+    assert len(set.union(*shown)) == (min(30, negatives) if rotate else 10)
+
+
 def test_only_the_minority_is_augmented(make_workspace: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[np.ndarray, np.ndarray]] = []
     original = fit_module.mix_and_smooth
