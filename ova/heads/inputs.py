@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import operator
+
 import numpy as np
 from numpy.typing import NDArray
 
+from ova.data.channels import ChannelSums
 from ova.data.store import PixelStore
 from ova.heads.batches import in_batches
 from ova.heads.head import InputSpec
@@ -30,14 +34,6 @@ def pixel_statistics(
     store: PixelStore, positions: NDArray[np.intp]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and standard deviation per channel, in shares of white; sums are exact integers."""
-    total = np.zeros(store.spec.channels, np.int64)
-    squares = np.zeros(store.spec.channels, np.int64)
-    for part in in_batches(len(positions), 256):
-        pixels = store.pixels[positions[part]].reshape(-1, store.spec.channels).astype(np.int64)
-        total += pixels.sum(0)
-        squares += (pixels**2).sum(0)
-    count = len(positions) * store.spec.height * store.spec.width
-    mean = total / count
-    # Rounded to what float32 holds anyway: the recipe, the record and the graph then say the same number.
-    deviation = np.sqrt(np.maximum(squares / count - mean**2, 1e-4))
-    return tuple((mean / 255).round(6).tolist()), tuple((deviation / 255).round(6).tolist())
+    parts = in_batches(len(positions), 256)
+    sums = (ChannelSums.of(store.pixels[positions[part]]) for part in parts)
+    return functools.reduce(operator.add, sums).mean_and_deviation()
