@@ -1,26 +1,17 @@
-"""Pictures of how good a head is and how its training went, as PNG bytes that are the same every time.
-
-Every figure is drawn with matplotlib's own defaults, whatever the user's settings, and without pyplot. The
-colours are Okabe and Ito's, which colour-blind readers can tell apart; line styles differ as well.
-"""
+"""Pictures of how good a head is and how its training went, as PNG bytes that are the same every time."""
 
 from __future__ import annotations
 
-import io
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib import style
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont, get_font
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from ova.analysis.figure import BLUE, GREEN, GREY, ORANGE, png_figure, readable
 from ova.analysis.tables import Analysis, HeadEvidence, HeadResult
 from ova.errors import ArtefactError
 from ova.storage import write_bytes
@@ -29,13 +20,11 @@ from ova.workspace import slug
 History = Sequence[Mapping[str, str]]
 Curve = dict[str, NDArray[np.float64]]
 
-_BLUE, _ORANGE, _GREEN, _GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
-_LONGEST_TITLE = 60
 # Column of history.csv: (legend, colour, line style)
 _CURVES = {
-    "train_loss": ("training loss", _BLUE, "--"),
-    "validation_loss": ("validation loss", _ORANGE, "-"),
-    "validation_average_precision": ("validation average precision (right axis)", _GREEN, "-."),
+    "train_loss": ("training loss", BLUE, "--"),
+    "validation_loss": ("validation loss", ORANGE, "-"),
+    "validation_average_precision": ("validation average precision (right axis)", GREEN, "-."),
 }
 
 
@@ -81,13 +70,13 @@ def precision_recall_png(evidence: HeadEvidence, result: HeadResult) -> bytes:
     The area under the curve as drawn is the average precision. Without positives there is no curve and the
     picture says so.
     """
-    with _figure(6.4, 6.2) as (figure, png):
+    with png_figure(6.4, 6.2) as (figure, png):
         axes = figure.add_subplot()
         axes.set(xlim=(0, 1), ylim=(0, 1.01))
         axes.set_xlabel("recall (share of the positives that are found)")
         axes.set_ylabel("precision (share of the yes answers that are right)")
         axes.grid(color="#e6e6e6", linewidth=0.6)
-        figure.suptitle(_readable(result.label, result.name), parse_math=False, fontweight="bold")
+        figure.suptitle(readable(result.label, result.name), parse_math=False, fontweight="bold")
         rows = f"{result.positives} positives among {result.counts.total} test rows"
         if result.average_precision is None:
             axes.set_title(rows, fontsize="medium")
@@ -113,14 +102,14 @@ def loss_curves_png(history_rows: History, name: str, *, best_epochs: Sequence[i
         ArtefactError: There are no rows, or a cell is not a number.
     """
     members = _read_history(history_rows, name)
-    with _figure(7.2, 4.8) as (figure, png):
+    with png_figure(7.2, 4.8) as (figure, png):
         axes = figure.add_subplot()
         precision_axes = axes.twinx()
         axes.set_xlabel("epoch")
         axes.set_title(f"{name}: training", parse_math=False, fontweight="bold")
         _scale_losses(axes, members)
         precision_axes.set_ylim(0, 1)
-        precision_axes.set_ylabel("average precision", color=_GREEN)
+        precision_axes.set_ylabel("average precision", color=GREEN)
         axes.grid(color="#e6e6e6", linewidth=0.6)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         for position, (member, curve) in enumerate(members.items()):
@@ -131,44 +120,28 @@ def loss_curves_png(history_rows: History, name: str, *, best_epochs: Sequence[i
         return png()
 
 
-@contextmanager
-def _figure(width: float, height: float) -> Iterator[tuple[Figure, Callable[[], bytes]]]:
-    """Give an empty figure of that many inches, and the function that turns it into PNG bytes."""
-    # The user's own settings (LaTeX, other fonts) would change the bytes; they are back afterwards.
-    with style.context("default"):
-        layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08)  # inches
-        figure = Figure(figsize=(width, height), dpi=150, layout=layout)
-
-        def png() -> bytes:
-            target = io.BytesIO()
-            figure.savefig(target, format="png", metadata={"Software": None})
-            return target.getvalue()
-
-        yield figure, png
-
-
 def _draw_equal_f1(axes: Axes) -> None:
     for f1 in (0.2, 0.4, 0.6, 0.8):
         recall = np.linspace(f1 / (2 - f1), 1, 200)
         axes.plot(recall, f1 * recall / (2 * recall - f1), color="#bbbbbb", linewidth=0.8, zorder=1)
         behind = {"facecolor": "white", "edgecolor": "none", "pad": 1}
         place = {"ha": "center", "va": "center", "fontsize": "x-small", "zorder": 1}
-        axes.text(0.96, 0.96 * f1 / (1.92 - f1), f"F1 {f1}", color=_GREY, bbox=behind, **place)
+        axes.text(0.96, 0.96 * f1 / (1.92 - f1), f"F1 {f1}", color=GREY, bbox=behind, **place)
 
 
 def _draw_precision_recall(axes: Axes, evidence: HeadEvidence, result: HeadResult) -> None:
     recall, precision = _precision_recall_steps(evidence.labels, evidence.scores)
-    curve = {"color": _BLUE, "linewidth": 1.8, "drawstyle": "steps-pre", "clip_on": False}
+    curve = {"color": BLUE, "linewidth": 1.8, "drawstyle": "steps-pre", "clip_on": False}
     axes.plot(recall, precision, label="every threshold", **curve)
     prior = result.positives / result.counts.total
     always_yes = f"always yes: precision {prior:.3f}, F1 {result.always_yes_f1:.3f}"
-    axes.axhline(prior, color=_GREY, linestyle="--", linewidth=1.2, label=always_yes)
+    axes.axhline(prior, color=GREY, linestyle="--", linewidth=1.2, label=always_yes)
     if result.precision is None or result.recall is None or result.f1_interval is None:
         axes.plot([], [], " ", label=f"threshold {result.threshold:.3f}: no row reaches it")
         return
     low, high = result.f1_interval
     axes.plot(
-        result.recall, result.precision, "o", color=_ORANGE, markeredgecolor="white", markersize=10,
+        result.recall, result.precision, "o", color=ORANGE, markeredgecolor="white", markersize=10,
         clip_on=False, zorder=4,
         label=f"threshold {result.threshold:.3f}: precision {result.precision:.3f}, "
         f"recall {result.recall:.3f},\nF1 {result.f1:.3f} (95 % interval {low:.3f} to {high:.3f})",
@@ -198,12 +171,12 @@ def _draw_member(
         )  # fmt: skip
     if best is None:
         return
-    looks = {"color": _GREEN, "markeredgecolor": "black", "markersize": 6 if thin else 9, "clip_on": False}
+    looks = {"color": GREEN, "markeredgecolor": "black", "markersize": 6 if thin else 9, "clip_on": False}
     legend = f"chosen epoch {'of each fold' if thin else int(epochs[best])}" if named else None
     height = curve["validation_average_precision"][best]
     precision_axes.plot(epochs[best], height, "o", label=legend, zorder=4, **looks)
     if not thin:
-        axes.axvline(epochs[best], color=_GREY, linestyle=":", linewidth=1)
+        axes.axvline(epochs[best], color=GREY, linestyle=":", linewidth=1)
 
 
 def _read_history(rows: History, name: str) -> dict[int, Curve]:
@@ -244,11 +217,3 @@ def _scale_losses(axes: Axes, members: Mapping[int, Curve]) -> None:
     cut = highest > 3 * usual
     axes.set_ylim(0, 1.5 * usual if cut else 1.05 * highest)
     axes.set_ylabel(f"loss (spikes up to {highest:.3g} are cut off)" if cut else "loss")
-
-
-def _readable(label: str, name: str) -> str:
-    """Return the label as a title, or the head's name if the font cannot show the label."""
-    glyphs = get_font(findfont("DejaVu Sans")).get_charmap()
-    if not label.isprintable() or any(ord(letter) not in glyphs for letter in label):
-        return name
-    return label if len(label) <= _LONGEST_TITLE else label[: _LONGEST_TITLE - 3] + "..."
