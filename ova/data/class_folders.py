@@ -57,7 +57,30 @@ def folders_on_disk(root: Path) -> Mapping[str, Iterable[str]]:
         found = [entry.name for entry in root.iterdir() if entry.is_dir() and not _is_hidden(entry.name)]
     except OSError as error:
         raise _unlisted(error) from error
-    return {name: _images_under(root, name) for name in found}
+    return {name: images_on_disk(root, name) for name in found}
+
+
+def images_on_disk(root: Path, below: str = "") -> Iterable[str]:
+    """Return the images in a folder and deeper, relative to `root`; links to folders are not followed.
+
+    Args:
+        root: What their names are relative to.
+        below: A folder in it; the root itself when left out.
+
+    Raises:
+        OSError: A folder cannot be listed.
+    """
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for folder, folders, files in os.walk(root / below, onerror=fail):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        prefix = Path(folder).relative_to(root).as_posix()
+        start = "" if prefix == "." else f"{prefix}/"
+        for name in files:
+            if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith("."):
+                yield start + name
 
 
 def folders_in_archive(archive: Archive, prefix: str) -> Mapping[str, Iterable[str]]:
@@ -105,18 +128,6 @@ def images_in(archive: Archive) -> Iterable[str]:
 
 def _is_hidden(path: str) -> bool:
     return path.startswith((".", "__MACOSX/")) or "/." in path
-
-
-def _images_under(root: Path, label: str) -> Iterable[str]:
-    def fail(error: OSError) -> None:
-        raise error
-
-    for folder, folders, files in os.walk(root / label, onerror=fail):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        prefix = Path(folder).relative_to(root).as_posix()
-        for name in files:
-            if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith("."):
-                yield f"{prefix}/{name}"
 
 
 def _unlisted(error: OSError) -> DataError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from ova.data.class_folders import folders_on_disk
+from ova.data.class_folders import folders_on_disk, images_on_disk
 from ova.data.images import read_image
 from ova.data.labels import inside_root
 from ova.errors import DataError
@@ -62,6 +62,15 @@ class ImageFiles(Protocol):
         """
         ...
 
+    def images(self) -> Iterable[str]:
+        """Return the ids of all images that are there, in any order, with a row of the labels or without.
+
+        Raises:
+            DataError: An archive is refused.
+            OSError: A folder cannot be listed.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class FolderFiles:
@@ -100,3 +109,7 @@ class FolderFiles:
     def class_folders(self) -> Mapping[str, Iterable[str]]:
         """Return the images below every top folder; see `ImageFiles`."""
         return folders_on_disk(self.root)
+
+    def images(self) -> Iterable[str]:
+        """Return all images below the root; see `ImageFiles`."""
+        return images_on_disk(self.root)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from threading import Lock
 
@@ -73,6 +74,10 @@ class ZipFiles:
     def class_folders(self) -> Mapping[str, Iterable[str]]:
         """Return the images below every top folder; see `ImageFiles`."""
         return folders_in_archive(self.archive, self.prefix)
+
+    def images(self) -> Iterable[str]:
+        """Return all images below the prefix; see `ImageFiles`."""
+        return chain.from_iterable(self._by_folder.values())
 
     def _name(self, image: str) -> str:
         return f"{self.prefix}/{image}" if self.prefix else image

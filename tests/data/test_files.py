@@ -34,3 +34,15 @@ def test_a_missing_image_is_named(files):
 def test_nothing_outside_the_root_is_read(files, image):
     with pytest.raises(DataError, match="image root"):
         files.read(image)
+
+
+def test_all_images_are_listed_but_nothing_hidden_or_linked(tmp_path):
+    for name in ("a.png", "b/c.JPG", "b/d/e.jpeg", "b/notes.txt", ".hidden.png", ".git/f.png", "b/.g/h.png"):
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "images" / name).write_bytes(b"")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "i.png").write_bytes(b"")
+    (tmp_path / "images" / "link").symlink_to(tmp_path / "outside")
+    assert sorted(FolderFiles(tmp_path / "images").images()) == ["a.png", "b/c.JPG", "b/d/e.jpeg"]
+    with pytest.raises(OSError, match="nowhere"):
+        list(FolderFiles(tmp_path / "nowhere").images())

@@ -141,3 +141,10 @@ def test_archive_of_a_folder_gives_the_same_labels_facts_and_pixels(
         assert (one.image, one.bytes, one.file_sha256) == (other.image, other.bytes, other.file_sha256)
     for row in range(len(first.images)):
         assert np.array_equal(pixels[0][row], pixels[1][row])
+
+
+def test_all_images_are_listed_below_the_prefix(tmp_path):
+    names = ("set/a.png", "set/b/c.jpg", "set/labels.csv", "set/.d.png", "__MACOSX/set/e.png", "other/f.png")
+    write_zip(tmp_path / "a.zip", *(Entry(name, b"x") for name in names))
+    assert sorted(ZipFiles(tmp_path / "a.zip", "set").images()) == ["a.png", "b/c.jpg"]
+    assert sorted(ZipFiles(tmp_path / "a.zip").images()) == ["other/f.png", "set/a.png", "set/b/c.jpg"]
