@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ova import console, render
+from ova import console, render, render_statistics
 from ova.session import Json, session
 
 app = typer.Typer(no_args_is_help=True, help="Look at the data: where it is, what it holds, its split.")
@@ -59,6 +59,19 @@ def fetch(
             should_stop=stop,
         )
     render.fetched(report, as_json=as_json)
+
+
+@app.command("stats")
+def stats(
+    sample: Annotated[int, typer.Option(min=1, help="Training images to decode for brightness.")] = 2000,
+    as_json: Json = False,
+) -> None:
+    """Count labels, parts and sizes, show what balancing does, and write tables, pictures and a page."""
+    from ova.analysis.statistics.describe import describe_data
+
+    with session.progress() as progress:
+        report = describe_data(session.workspace(), sample=sample, progress=progress)
+    render_statistics.show(report, as_json=as_json)
 
 
 def _show_split(as_json: bool) -> None:

@@ -52,6 +52,11 @@ class Workspace:
         """Decoded pixels, a folder per digest."""
         return self.root / "runs" / "store"
 
+    @property
+    def statistics(self) -> Path:
+        """What is in the data: tables, pictures and a page."""
+        return self.root / "runs" / "statistics"
+
     def stop_request(self, process: int) -> Path:
         """The file whose presence asks the workers of a process to stop."""
         return self.root / "runs" / f"stop-{process}"

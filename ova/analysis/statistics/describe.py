@@ -1,0 +1,141 @@
+"""`ova data stats`: everything that is counted and measured, as one value, and as files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ova.analysis.statistics.answers import trained_answers
+from ova.analysis.statistics.balance import HeadBalance, balance_heads
+from ova.analysis.statistics.labels import LabelStatistics, count_labels
+from ova.analysis.statistics.pairs import Pairs, choose_pairs, images_to_compare
+from ova.analysis.statistics.parts import Parts, PartStatistics, count_by_part
+from ova.analysis.statistics.pixels import PixelStatistics, drawn_order, measure_pixels
+from ova.analysis.statistics.rows import RowCheck, check_rows
+from ova.analysis.statistics.sizes import Sizes, SizeStatistics, measure_sizes
+from ova.data.dataset import Dataset
+from ova.data.labels import LabelTable
+from ova.data.store import StoreSpec
+from ova.progress import Progress, Silent
+from ova.workspace import Workspace
+
+SAMPLE = 2000
+"""Training images that are decoded, unless another number is asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """What is known without decoding an image."""
+
+    rows: RowCheck
+    labels: LabelStatistics
+    parts: PartStatistics
+    sizes: SizeStatistics
+    heads: tuple[HeadBalance, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """What is in the data."""
+
+    counts: Counts
+    pixels: PixelStatistics
+    pairs: Pairs
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object that `ova data stats --json` prints."""
+        counts = self.counts
+        return {
+            **counts.rows.to_json(),
+            **counts.labels.to_json(),
+            "parts": counts.parts.to_json(),
+            "heads": [head.to_json() for head in counts.heads],
+            "sizes": counts.sizes.to_json(),
+            "pixels": self.pixels.to_json(),
+            "pairs": self.pairs.to_json(),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class StatisticsReport:
+    """Statistics, and the files that were written of them."""
+
+    statistics: Statistics
+    files: tuple[Path, ...]
+
+
+def describe_data(
+    workspace: Workspace, *, sample: int = SAMPLE, progress: Progress | None = None
+) -> StatisticsReport:
+    """Count and measure the data of a workspace, and write `runs/statistics/`.
+
+    Args:
+        workspace: Where the data and the recipes of heads lie.
+        sample: Training images to decode for brightness and colour; fewer if there are not so many.
+        progress: Told after every image.
+
+    Raises:
+        RecipeError: dataset.toml is wrong. (A head whose recipe is wrong gets a note.)
+        DataError: Labels or images are refused.
+        EnvironmentFault: The disk refuses.
+    """
+    from ova.analysis.statistics.files import write_statistics
+    from ova.data.dataset import open_dataset
+
+    progress = progress or Silent()
+    dataset = open_dataset(workspace, progress=progress)
+    statistics = measure(workspace, dataset, sample=sample, progress=progress)
+    return StatisticsReport(statistics, write_statistics(workspace.statistics, dataset, statistics))
+
+
+def measure(workspace: Workspace, dataset: Dataset, *, sample: int, progress: Progress) -> Statistics:
+    """Count and measure opened data; see `describe_data`."""
+    table = dataset.table
+    split = Parts.of(table.images, dataset.split.part_of)
+    counts = count(workspace, dataset, split)
+    training = _training_rows(table, split)
+    labels = [each.label for each in counts.labels.labels]
+    drawn = images_to_compare(table, training, labels)
+    pixels = measure_pixels(
+        dataset,
+        [table.images[row] for row in training],
+        sample=sample,
+        forms=_forms(counts),
+        thumbnails=[image for images in drawn.values() for image in images],
+        progress=progress,
+    )
+    answers = trained_answers(workspace, progress)
+    pairs = choose_pairs(table, training, answers=answers, drawn=drawn, thumbnails=pixels.thumbnails)
+    return Statistics(counts, pixels, pairs)
+
+
+def count(workspace: Workspace, dataset: Dataset, split: Parts) -> Counts:
+    """Count labels, parts and sizes, and plan the balance of the heads; no image is decoded."""
+    table = dataset.table
+    labels = count_labels(table, most=100)
+    sizes = Sizes.of(table.images, dataset.facts)
+    return Counts(
+        rows=check_rows(dataset),
+        labels=labels,
+        parts=count_by_part(table, split, [each.label for each in labels.labels]),
+        sizes=measure_sizes(sizes, split.outside_test()),
+        heads=balance_heads(workspace, table, sizes, split),
+    )
+
+
+def _training_rows(table: LabelTable, split: Parts) -> NDArray[np.intp]:
+    """Return the rows of the training part, or of all folds, in drawn order."""
+    learnt = np.flatnonzero(np.any(list(split.training().values()), axis=0))
+    return learnt[drawn_order([table.images[row] for row in learnt.tolist()])]
+
+
+def _forms(counts: Counts) -> Sequence[StoreSpec]:
+    """Return the form that is suggested, and what every head reads, each once."""
+    suggestion = counts.sizes.suggestion
+    suggested = StoreSpec(suggestion.height, suggestion.width, 3)
+    return list(dict.fromkeys([suggested, *(head.form for head in counts.heads if head.form is not None)]))
