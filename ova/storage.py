@@ -1,15 +1,14 @@
 """The only module that writes artefacts: whole or not at all, and never executable.
 
-A file is written under a temporary name in its own folder, synced, renamed, and the folder is synced, so
-that a crash at any moment leaves either the old file or the new one. Contents are safetensors, strict JSON
-(no NaN, no infinity), CSV or ONNX bytes.
+A file is written under a temporary name in its own folder, synced, renamed, and the folder is synced: a crash
+leaves either the old file or the new one. Contents are safetensors, strict JSON, CSV or ONNX bytes.
 """
 
 from __future__ import annotations
 
 import csv
+import errno
 import json
-import math
 import os
 import secrets
 import shutil
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     Arrays = dict[str, np.ndarray]
 
 MAX_JSON_BYTES = 256 * 1024 * 1024
-_BLOCK = 1024 * 1024
 _SEALED = "ova"
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -60,18 +58,16 @@ class Building:
         self.parent = parent
         self.path = parent / f".building.{os.getpid()}-{secrets.token_hex(4)}.tmp"
 
-    def allocate(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Make a uint8 array on disk, all zero, and return it as a writable memory map.
+    def require(self, size: int) -> None:
+        """Raise OSError if the disk has not this much room: better told now than hours later."""
+        if size > (free := shutil.disk_usage(self.path).free):
+            raise OSError(errno.ENOSPC, f"{size / 2**30:.1f} GiB are needed, {free / 2**30:.1f} GiB are free")
 
-        Its space is taken at once: a disk that fills up under a map kills the process instead of raising.
-        """
-        import numpy as np
-
-        size = math.prod(shape)
+    def allocate(self, name: str, size: int) -> Path:
+        """Make a file of zeros, to be filled in any order with `fill_file`."""
         with (self.path / name).open("xb") as file:
-            for start in range(0, size, _BLOCK):
-                file.write(bytes(min(_BLOCK, size - start)))
-        return np.memmap(self.path / name, np.uint8, "r+", shape=shape)
+            file.truncate(size)
+        return self.path / name
 
     def commit(self, name: str) -> Path:
         """Sync everything and give the folder its name.
@@ -107,6 +103,16 @@ def building_folder(parent: Path) -> Iterator[Building]:
         raise EnvironmentFault(_cannot_write(parent, error)) from error
     finally:
         shutil.rmtree(building.path, ignore_errors=True)
+
+
+def fill_file(path: Path, start: int, array: np.ndarray) -> None:
+    """Put an array into a file of `Building.allocate`, `start` bytes in; EnvironmentFault if that fails."""
+    try:
+        with path.open("r+b") as file:
+            file.seek(start)
+            file.write(array.data)
+    except OSError as error:
+        raise EnvironmentFault(_cannot_write(path, error)) from error
 
 
 def write_json(path: Path, value: object) -> None:

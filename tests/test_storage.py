@@ -5,6 +5,7 @@ import errno
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ from ova.errors import ArtefactError, EnvironmentFault
 from ova.storage import (
     building_folder,
     csv_bytes,
+    fill_file,
     neutralise,
     read_csv,
     read_json,
@@ -102,7 +104,8 @@ _LIMITED = """
 import resource, signal, sys
 from pathlib import Path
 from ova.errors import EnvironmentFault
-from ova.storage import building_folder, write_bytes
+import numpy as np
+from ova.storage import building_folder, fill_file, write_bytes
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 folder = Path(sys.argv[1])
 for limit in map(int, sys.argv[2:]):
@@ -115,7 +118,7 @@ for limit in map(int, sys.argv[2:]):
         assert limit >= 9000, limit
     try:
         with building_folder(folder) as building:
-            building.allocate("pixels.bin", (3, 3000))[:] = 1
+            fill_file(building.allocate("pixels.bin", 9000), 0, np.ones((3, 3000), np.uint8))
     except EnvironmentFault:
         assert limit < 9000, limit
     else:
@@ -142,11 +145,9 @@ def test_disk_that_fills_up_at_any_byte_leaves_the_old_file(tmp_path):
 def test_folder_appears_whole(tmp_path):
     with building_folder(tmp_path / "store") as building:
         write_bytes(building.path / "a.bin", b"a")
-        array = building.allocate("pixels.bin", (3, 5))
-        assert array.dtype == np.uint8
-        assert not array.any()
-        array[1] = 7
-        array.flush()  # pyright: ignore[reportAttributeAccessIssue]
+        file = building.allocate("pixels.bin", 15)
+        assert file.read_bytes() == bytes(15)
+        fill_file(file, 5, np.full((1, 5), 7, np.uint8))
         assert all(name.startswith(".") for name in names_in(tmp_path / "store"))
         final = building.commit("name")
     assert final == tmp_path / "store" / "name"
@@ -155,18 +156,15 @@ def test_folder_appears_whole(tmp_path):
     assert (final / "pixels.bin").read_bytes() == bytes(5) + bytes([7] * 5) + bytes(5)
 
 
-def test_space_is_taken_before_the_map_is_used(tmp_path, monkeypatch):
-    sizes = []
-
-    def looking(path, *arguments, **options):
-        sizes.append(path.stat().st_size)
-        return memmap(path, *arguments, **options)
-
-    memmap = np.memmap
-    monkeypatch.setattr(np, "memmap", looking)
+def test_a_file_that_does_not_fit_is_told_before_it_is_filled(tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr("ova.storage.shutil.disk_usage", lambda path: usage._replace(free=2**30))
     with building_folder(tmp_path) as building:
-        building.allocate("pixels.bin", (1500, 1024))
-    assert sizes == [1500 * 1024]
+        building.require(2**30)
+    refused = pytest.raises(EnvironmentFault, match=r"2\.0 GiB are needed, 1\.0 GiB are free; free space")
+    with refused, building_folder(tmp_path) as building:
+        building.require(2**31)
+    assert names_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, OSError])

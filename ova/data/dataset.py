@@ -6,8 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ova.data.facts import Decoding, ImageFacts, read_facts, write_facts
 from ova.data.files import ImageFiles
-from ova.data.intake import ImageFacts, UnreadableImages, read_facts, write_facts
+from ova.data.images import decode_image
+from ova.data.intake import UnreadableImages
 from ova.data.labels import LabelTable
 from ova.data.location import image_root
 from ova.data.read_labels import read_label_table
@@ -15,7 +20,7 @@ from ova.data.recipe import DatasetRecipe
 from ova.data.sources import open_files
 from ova.data.splits import Split, stored_split
 from ova.data.store import PixelStore, StoreSpec, prepare_stores
-from ova.errors import DataError
+from ova.errors import DataError, RecipeError
 from ova.progress import Progress
 from ova.recipes import load_recipe
 from ova.storage import write_csv, write_json
@@ -34,6 +39,15 @@ class Dataset:
     split: Split
     stores: Mapping[StoreSpec, PixelStore]
 
+    def decode(self, image: str, channels: int) -> NDArray[np.uint8]:
+        """Decode one image as the stores have it, but in its own size; see `ova.data.images.decode_image`."""
+        return decode_image(
+            self.files.read(image),
+            channels=channels,
+            white_level=self.recipe.white_level,
+            draft_side=self.recipe.draft_side,
+        )
+
 
 def open_dataset(
     workspace: Workspace, specs: Sequence[StoreSpec] = (), progress: Progress | None = None
@@ -46,11 +60,12 @@ def open_dataset(
         progress: Told after every image.
 
     Raises:
-        RecipeError: dataset.toml is wrong.
+        RecipeError: dataset.toml is wrong, or a head's input is larger than its `draft_side`.
         DataError: Labels or images are refused; unreadable images are listed in `runs/intake.csv`.
         EnvironmentFault: The disk is full or read-only.
     """
     recipe = load_recipe(workspace.dataset_recipe, DatasetRecipe)
+    _refuse_large(specs, recipe.draft_side)
     root = image_root(workspace, recipe)
     files = open_files(recipe, root)
     table = read_label_table(recipe, root, files)
@@ -62,7 +77,7 @@ def open_dataset(
             specs,
             workspace.stores,
             known=known,
-            white_level=recipe.white_level,
+            decoding=Decoding(recipe.white_level, recipe.draft_side),
             progress=progress,
         )
     except UnreadableImages as error:
@@ -88,3 +103,12 @@ def locate(workspace: Workspace, root: Path) -> LabelTable:
     table = read_label_table(recipe, root)
     write_json(workspace.location, {"root": str(root.resolve())})
     return table
+
+
+def _refuse_large(specs: Sequence[StoreSpec], draft_side: int | None) -> None:
+    for spec in specs:
+        if draft_side is not None and max(spec.height, spec.width) > draft_side:
+            raise RecipeError(
+                f"a head reads {spec.height} x {spec.width} pixels, but draft_side in data/dataset.toml"
+                f" decodes JPEGs down to {draft_side}; raise draft_side or lower input.size"
+            )

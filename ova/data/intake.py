@@ -1,108 +1,75 @@
-"""Look at every image once: is it sound, what is in it, and its pixels at every size that a head reads.
+"""Look at every image once: is it sound, what is in it, and whatever else is to be made of its pixels.
 
 One pass decodes each image a single time, whatever the number of heads: it checks the file, digests its
-bytes and pixels, and fills all pixel stores that are missing.
+bytes and pixels, and hands the pixels to every look, such as those that fill the pixel stores.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
-from typing import TypeVar
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ova.data.facts import Decoding, ImageFacts
 from ova.data.files import ImageFiles
-from ova.data.images import decode_image
-from ova.errors import ArtefactError, DataError, first_few
+from ova.data.images import decode_bytes
+from ova.data.workers import PROCESSES_FROM, map_in_order
+from ova.errors import DataError, first_few
 from ova.progress import Progress, Silent
-from ova.storage import read_csv, write_csv
 
-T = TypeVar("T")
-Visit = Callable[[int, NDArray[np.uint8]], None]
-_COLUMNS = ("image", "bytes", "modified_ns", "white_level", "file_sha256", "pixels_sha256", "height", "width")
+# Images that a worker takes at a time.
+_CHUNK = 16
 
 
-@dataclass(frozen=True)
-class ImageFacts:
-    """What one full decode showed of one image file."""
+class Look(Protocol):
+    """What is made of the pixels of each image; sent to other processes, so picklable."""
 
-    image: str
-    bytes: int
-    modified_ns: int
-    white_level: int
-    """Declared white of 16-bit images; 0 when not declared."""
-    file_sha256: str
-    pixels_sha256: str
-    """Digest of the decoded RGB pixels: equal for two files that show the same."""
-    height: int
-    width: int
+    def __call__(self, index: int, pixels: NDArray[np.uint8], /) -> Any:
+        """Look at one image.
 
+        Args:
+            index: Its place among the images.
+            pixels: (height, width, 1 or 3), uint8, one channel where the image is grey; not to be changed.
 
-def read_facts(path: Path) -> dict[str, ImageFacts]:
-    """Read the facts of an earlier intake; a missing or damaged table is an empty one."""
-    try:
-        rows = read_csv(path)
-        return {
-            row["image"]: ImageFacts(
-                row["image"],
-                int(row["bytes"]),
-                int(row["modified_ns"]),
-                int(row["white_level"]),
-                row["file_sha256"],
-                row["pixels_sha256"],
-                int(row["height"]),
-                int(row["width"]),
-            )
-            for row in rows
-        }
-    except (ArtefactError, KeyError, ValueError):
-        return {}  # it is only a cache: the images themselves are looked at again
+        Returns:
+            Something small, or None.
+        """
+        ...
 
 
-def write_facts(path: Path, facts: Sequence[ImageFacts]) -> None:
-    """Write the table that `read_facts` reads."""
-    write_csv(path, _COLUMNS, ([getattr(fact, column) for column in _COLUMNS] for fact in facts))
+class Examined(NamedTuple):
+    """What one pass over the images showed."""
 
-
-def unchanged(
-    files: ImageFiles, image: str, known: dict[str, ImageFacts], white_level: int | None
-) -> ImageFacts | None:
-    """Return the known facts of an image if its size, time and declared white are still the same."""
-    fact = known.get(image)
-    try:
-        status = files.status(image)
-    except DataError:
-        return None
-    current = (*status, white_level or 0)
-    return fact if fact and (fact.bytes, fact.modified_ns, fact.white_level) == current else None
+    facts: list[ImageFacts]
+    """In the order of the images."""
+    seen: tuple[list[Any], ...]
+    """Per look, what it returned for each image."""
 
 
 def examine_images(
     files: ImageFiles,
     images: Sequence[str],
     *,
-    white_level: int | None = None,
-    visit: Visit | None = None,
+    decoding: Decoding = Decoding(),  # noqa: B008 (immutable)
+    looks: Sequence[Look] = (),
     progress: Progress | None = None,
     workers: int | None = None,
-) -> list[ImageFacts]:
-    """Decode every image in full and return its facts, in the order of `images`.
+    processes: bool | None = None,
+) -> Examined:
+    """Decode every image in full, once.
 
     Args:
         files: Where the images lie.
         images: Image ids.
-        white_level: Value that becomes white in 16-bit images.
-        visit: Called with (index, RGB pixels uint8 (height, width, 3)) for every sound image, from several
-            threads, in any order.
-        progress: Told after every image.
-        workers: Threads; all cores by default (decoding releases the interpreter lock).
+        decoding: How files become pixels.
+        looks: What else is made of the pixels of every sound image, by several workers, in any order.
+        progress: Told as images are done.
+        workers: All cores by default.
+        processes: Whether the workers are processes; by default from 1,000 images on.
 
     Raises:
         DataError: Some files are missing or unreadable; all of them are counted, ten are named, and
@@ -110,65 +77,108 @@ def examine_images(
     """
     progress = progress or Silent()
     progress.start("reading images", len(images))
-
-    def examine(index: int) -> ImageFacts | tuple[str, str]:
-        try:
-            fact, pixels = _examine(files, images[index], white_level)
-        except DataError as error:
-            return images[index], str(error)
-        if visit is not None:
-            visit(index, pixels)
-        return fact
-
+    work = _Examination(files, decoding, tuple(looks))
+    processes = len(images) >= PROCESSES_FROM if processes is None else processes
     facts: list[ImageFacts] = []
     problems: list[tuple[str, str]] = []
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        for done, result in enumerate(_bounded_map(pool, examine, len(images)), start=1):
-            if isinstance(result, ImageFacts):
-                facts.append(result)
-            else:
+    seen: tuple[list[Any], ...] = tuple([] for _ in looks)
+    chunks = map_in_order(work, _chunks(images), processes=processes, workers=workers)
+    for done in chunks:
+        for result in done:
+            if isinstance(result, _Problem):
                 problems.append(result)
-            progress.advance("reading images", done)
+                continue
+            facts.append(result.fact)
+            for values, value in zip(seen, result.seen, strict=True):
+                values.append(value)
+        progress.advance("reading images", len(facts) + len(problems))
     if problems:
         raise UnreadableImages(problems, len(images))
-    return facts
+    return Examined(facts, seen)
 
 
 class UnreadableImages(DataError):
     """Images that are missing or cannot be decoded; `problems` holds (image, reason) for all of them."""
 
-    def __init__(self, problems: list[tuple[str, str]], total: int) -> None:
-        self.problems = problems
+    def __init__(self, problems: Sequence[tuple[str, str]], total: int) -> None:
+        self.problems = [tuple(problem) for problem in problems]
         reasons = first_few([reason for _, reason in problems], 3)
         super().__init__(f"{len(problems)} of {total} images cannot be used: {reasons}")
 
 
-def _examine(files: ImageFiles, image: str, white_level: int | None) -> tuple[ImageFacts, NDArray[np.uint8]]:
+class _Problem(NamedTuple):
+    image: str
+    reason: str
+
+
+class _Sound(NamedTuple):
+    fact: ImageFacts
+    seen: tuple[Any, ...]
+
+
+class _Chunk(NamedTuple):
+    first: int
+    images: list[str]
+
+
+def _chunks(images: Sequence[str]) -> Iterator[_Chunk]:
+    for first in range(0, len(images), _CHUNK):
+        yield _Chunk(first, [images[index] for index in range(first, min(first + _CHUNK, len(images)))])
+
+
+@dataclass(frozen=True)
+class _Examination:
+    """The work on a chunk of images, in a worker."""
+
+    files: ImageFiles
+    decoding: Decoding
+    looks: tuple[Look, ...]
+
+    def __call__(self, chunk: _Chunk) -> list[_Sound | _Problem]:
+        return [self._examine(chunk.first + place, image) for place, image in enumerate(chunk.images)]
+
+    def _examine(self, index: int, image: str) -> _Sound | _Problem:
+        try:
+            fact, pixels = _decode(self.files, image, self.decoding)
+        except DataError as error:
+            return _Problem(image, str(error))
+        return _Sound(fact, tuple(look(index, pixels) for look in self.looks))
+
+
+def _decode(files: ImageFiles, image: str, decoding: Decoding) -> tuple[ImageFacts, NDArray[np.uint8]]:
     status = files.status(image)  # before reading: a file that changes meanwhile is looked at again next time
     content = files.read(image)
     try:
-        pixels = decode_image(content, channels=3, white_level=white_level)
+        decoded = decode_bytes(content, white_level=decoding.white_level, draft_side=decoding.draft_side)
     except DataError as error:
-        raise DataError(f"{files.where(image)}: {str(error).split(': ', 1)[-1]}") from error
-    shape = f"{pixels.shape[0]}x{pixels.shape[1]}:".encode()
+        raise DataError(f"{files.where(image)}: {error}") from error
+    pixels = _grey_if_grey(decoded.pixels)
     fact = ImageFacts(
         image=image,
         bytes=status.bytes,
         modified_ns=status.modified_ns,
-        white_level=white_level or 0,
+        white_level=decoding.white_level or 0,
         file_sha256=hashlib.sha256(content).hexdigest(),
-        pixels_sha256=hashlib.sha256(shape + pixels.tobytes()).hexdigest(),
-        height=pixels.shape[0],
-        width=pixels.shape[1],
+        pixels_sha256=_digest(pixels),
+        height=decoded.height,
+        width=decoded.width,
+        draft_side=decoding.draft_side or 0,
     )
     return fact, pixels
 
 
-def _bounded_map(pool: ThreadPoolExecutor, work: Callable[[int], T], count: int) -> Iterator[T]:
-    """Map in order with a short queue, so that memory does not grow with the number of images."""
-    indices = iter(range(count))
-    waiting = [pool.submit(work, index) for index in islice(indices, 64)]
-    while waiting:
-        yield waiting.pop(0).result()
-        for index in islice(indices, 1):
-            waiting.append(pool.submit(work, index))
+def _grey_if_grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Take one channel of RGB whose channels are all the same, so that grey is grey in any file."""
+    if pixels.shape[2] == 1:
+        return pixels
+    grey = pixels[:, :, :1]
+    for part in (slice(None, 1), slice(None)):  # the first row tells most colours
+        if (pixels[part] != grey[part]).any():
+            return pixels
+    return np.ascontiguousarray(grey)
+
+
+def _digest(pixels: NDArray[np.uint8]) -> str:
+    digest = hashlib.sha256("{}x{}x{}:".format(*pixels.shape).encode())
+    digest.update(pixels.data)
+    return digest.hexdigest()

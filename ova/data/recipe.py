@@ -103,6 +103,9 @@ class DatasetRecipe(Settings):
     white_level: int | None = Field(default=None, ge=1, le=65535)
     """Value that means white in 16-bit grey images, such as 4095 for a 12-bit camera; 65535 when left out."""
 
+    draft_side: int | None = Field(default=None, ge=1)
+    """Decode JPEGs at the smallest of 1/1, 1/2, 1/4, 1/8 with both sides this long; in full if left out."""
+
     split: SplitRecipe = SplitRecipe()
     """How rows are divided into training, validation and test."""
 

@@ -1,9 +1,9 @@
 """Antialiased bilinear resize that is bit-identical in numpy, torch and ONNX.
 
 The filter is the triangle of Pillow's BILINEAR, widened when shrinking. Its weights are integers in units of
-2**-16, so every product and every partial sum is an integer below 255 * 2**16 + 2**15 < 2**24, in these units.
-float32 holds all of those exactly, so the result does not depend on the order of the sums, on fused
-multiply-adds, or on the library and device that compute it.
+2**-16, so every product and every partial sum is an integer in these units, at most 255 * 2**16 + 2**15, less
+than 2**24. float32 holds all of those exactly: the result does not depend on the order of the sums, on
+fused multiply-adds, or on the library and device that compute it.
 """
 
 from __future__ import annotations

@@ -88,6 +88,7 @@ def export_combined(
     none_prior: float | None = None,
     output_names: Mapping[str, str] | None = None,
     white_level: int | None = None,
+    draft_side: int | None = None,
 ) -> ExportReport:
     """Write `model.onnx` and `manifest.json` into `folder`.
 
@@ -105,6 +106,7 @@ def export_combined(
             (`ova.ensembles.coupling.none_prior_of`).
         output_names: Head name -> text of its output, where that is not its label.
         white_level: Value that becomes white in 16-bit images, as in training.
+        draft_side: How small JPEGs may be decoded, as in training.
 
     Raises:
         ArtefactError: A calibration belongs to other weights, the model is too large for one file, or it
@@ -126,6 +128,7 @@ def export_combined(
         tie_rule=TIE_RULE if mode == "argmax" else None,
         channels=network.channels,
         white_level=white_level,
+        draft_side=draft_side,
         model_sha256="",
         parity=ParityEntry(0, 0.0, 0),
     )

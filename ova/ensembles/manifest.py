@@ -94,6 +94,8 @@ class Manifest:
     """How images are decoded: 1 for grey, 3 for RGB."""
     white_level: int | None
     """Value that becomes white in 16-bit images, if one was declared."""
+    draft_side: int | None
+    """JPEGs are decoded at the smallest of 1/1, 1/2, 1/4, 1/8 with both sides this long; in full if null."""
     model_sha256: str
     parity: ParityEntry
 
@@ -166,6 +168,10 @@ def _contradictions(manifest: Manifest) -> list[tuple[bool, str]]:
         (
             manifest.channels != max((head.input.channels for head in heads), default=0),
             "its channels do not fit those of its heads",
+        ),
+        (
+            manifest.draft_side is not None and manifest.draft_side < max(sizes, default=0),
+            "its draft_side is smaller than the input of a head",
         ),
         (argmax and (none is None or not 0 < none <= 1), "argmax mode has no sound none prior"),
         (argmax != (manifest.tie_rule is not None), "only argmax mode has a tie rule"),

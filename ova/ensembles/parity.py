@@ -82,16 +82,18 @@ class _Expected:
 def _reference(heads: Sequence[CalibratedHead], images: Sequence[RealImage], manifest: Manifest) -> _Expected:
     rows = []
     for start in range(0, len(images), _BATCH):
-        decoded = [_decoded(image, manifest.white_level) for image in images[start : start + _BATCH]]
+        decoded = [_decoded(image, manifest) for image in images[start : start + _BATCH]]
         rows.append(np.column_stack([_torch_logits(head.head, decoded) for head in heads]))
     logits = np.concatenate(rows)
     decisions = [head.calibration.decide(logits[:, index]) for index, head in enumerate(heads)]
     return _Expected(logits, np.column_stack(decisions), _chosen(logits, heads, manifest))
 
 
-def _decoded(image: RealImage, white_level: int | None) -> NDArray[np.uint8]:
+def _decoded(image: RealImage, manifest: Manifest) -> NDArray[np.uint8]:
     if isinstance(image, Path | bytes):
-        return decode_image(image, channels=3, white_level=white_level)
+        return decode_image(
+            image, channels=3, white_level=manifest.white_level, draft_side=manifest.draft_side
+        )
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3):
         raise DataError(f"pixels are {image.dtype} {image.shape}; give uint8 (height, width, 1 or 3)")
     return np.repeat(image, 3 // image.shape[2], axis=2)

@@ -11,7 +11,7 @@ from ova.data.splits import TEST, TRAIN
 from ova.ensembles.coupling import none_prior_of
 from ova.ensembles.export import ExportReport, export_combined
 from ova.ensembles.recipe import read_ensemble_recipe
-from ova.errors import RecipeError
+from ova.errors import ArtefactError, RecipeError
 from ova.heads.calibrated import TrainedHead, load_head
 from ova.progress import Progress, Silent
 from ova.workspace import Workspace
@@ -29,7 +29,8 @@ def export(workspace: Workspace, name: str, *, progress: Progress | None = None)
 
     Raises:
         RecipeError: The ensemble's recipe is wrong.
-        ArtefactError: A head is not trained or damaged, or the file differs from torch; nothing is written.
+        ArtefactError: A head is not trained or damaged, or was trained on images that were decoded otherwise,
+            or the file differs from torch; nothing is written.
         DataError: Images cannot be read.
     """
     progress = progress or Silent()
@@ -38,6 +39,7 @@ def export(workspace: Workspace, name: str, *, progress: Progress | None = None)
     heads = [load_head(workspace, head) for head in recipe.heads]
     progress.advance("exporting", 1)
     dataset = open_dataset(workspace, progress=progress)
+    _refuse_other_pixels(heads, dataset)
     calibration_rows = _calibration_rows(dataset)
     chosen = calibration_rows[:: max(1, len(calibration_rows) // COMPARED_IMAGES)][:COMPARED_IMAGES]
     none_prior = recipe.none_prior
@@ -53,9 +55,20 @@ def export(workspace: Workspace, name: str, *, progress: Progress | None = None)
         none_prior=none_prior,
         output_names=recipe.output_names,
         white_level=dataset.recipe.white_level,
+        draft_side=dataset.recipe.draft_side,
     )
     progress.advance("exporting", 3)
     return report
+
+
+def _refuse_other_pixels(heads: Sequence[TrainedHead], dataset: Dataset) -> None:
+    now = dataset.recipe.white_level, dataset.recipe.draft_side
+    for head in heads:
+        if (head.record.white_level, head.record.draft_side) != now:
+            raise ArtefactError(
+                f"head {head.name} was trained with another white_level or draft_side than data/dataset.toml"
+                f" says now; run: ova train {head.name}"
+            )
 
 
 def _calibration_rows(dataset: Dataset) -> Sequence[int]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ova.data.images import decode_image, luma
+from ova.data.images import decode_image, to_channels
 from ova.ensembles.manifest import (
     INPUT_NAME,
     MANIFEST_FILE,
@@ -156,11 +156,16 @@ class CombinedModel:
         return [results[number] for number, _ in chunk]
 
     def _decode(self, source: ImageSource) -> NDArray[np.uint8]:
-        channels, white_level = self.manifest.channels, self.manifest.white_level
+        manifest = self.manifest
         if isinstance(source, np.ndarray):
-            return _as_channels(source, channels)
+            return _as_channels(source, manifest.channels)
         path = Path(source) if isinstance(source, str) else source
-        return decode_image(path, channels=channels, white_level=white_level)
+        return decode_image(
+            path,
+            channels=manifest.channels,
+            white_level=manifest.white_level,
+            draft_side=manifest.draft_side,
+        )
 
     def _score(self, batch: list[NDArray[np.uint8]]) -> list[Outputs | str]:
         """Return the outputs of each image of one size, or why there are none."""
@@ -218,6 +223,4 @@ def _as_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
         raise DataError(
             f"pixels are {pixels.dtype} {pixels.shape}; give uint8 (height, width) or (height, width, 1 or 3)"
         )
-    if shaped.shape[2] == channels:
-        return shaped
-    return luma(shaped)[:, :, None] if channels == 1 else np.repeat(shaped, 3, axis=2)
+    return to_channels(shaped, channels)

@@ -99,7 +99,7 @@ def read_batch(store: PixelStore, positions: NDArray[np.intp], device: torch.dev
 
     Bytes travel to the device, floats are made there: four times less to move.
     """
-    pixels = torch.from_numpy(store.pixels[positions]).to(device)
+    pixels = torch.from_numpy(store.read(positions)).to(device)
     return pixels.permute(0, 3, 1, 2).to(torch.float32)
 
 

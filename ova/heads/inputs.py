@@ -35,5 +35,5 @@ def pixel_statistics(
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and standard deviation per channel, in shares of white; sums are exact integers."""
     parts = in_batches(len(positions), 256)
-    sums = (ChannelSums.of(store.pixels[positions[part]]) for part in parts)
+    sums = (ChannelSums.of(store.read(positions[part])) for part in parts)
     return functools.reduce(operator.add, sums).mean_and_deviation()

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 import ova
+from ova.data.recipe import DatasetRecipe
 from ova.data.splits import TEST
 from ova.heads.backbones import trunk_digest
 from ova.heads.balance import Balance
@@ -44,7 +45,7 @@ def make_record(
     balances: list[Balance],
     origin: WeightsOrigin,
     digest: str,
-    white: int | None,
+    data: DatasetRecipe,
 ) -> HeadRecord:
     """Gather what there is to know of a finished run."""
     plan, recipe = job.plan, job.recipe
@@ -57,7 +58,8 @@ def make_record(
         digest=plan.digest,
         recipe=recipe,
         input=job.spec.to_json(),
-        white_level=white,
+        white_level=data.white_level,
+        draft_side=data.draft_side,
         members=len(fitted),
         weights_digest=digest,
         trunk_digest=trunk_digest(state, keys, name=recipe.backbone.name, input_spec=job.spec),

@@ -42,6 +42,8 @@ class HeadRecord(Settings):
     """`InputSpec`."""
     white_level: int | None
     """Declared white of 16-bit images."""
+    draft_side: int | None = None
+    """How small JPEGs were decoded."""
     members: int
     """Networks whose logits are averaged: 1, or one per fold."""
     weights_digest: str

@@ -111,7 +111,7 @@ def _train(
     write_history(run.history, [part.history for part in fitted])
     write_all_scores(job, head)
     digest = write_tensors(run.weights, head.tensors(), {"name": plan.name, "label": plan.recipe.label})
-    record = make_record(job, fitted, balances, origin, digest, dataset.recipe.white_level)
+    record = make_record(job, fitted, balances, origin, digest, dataset.recipe)
     write_json(run.record, record.model_dump(mode="json"))
     for member in range(len(fitted)):
         run.checkpoint(member).unlink(missing_ok=True)

@@ -8,8 +8,8 @@ import pytest
 
 from ova.data.counts import count_parts
 from ova.data.dataset import Dataset
+from ova.data.facts import ImageFacts
 from ova.data.files import FolderFiles
-from ova.data.intake import ImageFacts
 from ova.data.labels import LabelTable
 from ova.data.recipe import DatasetRecipe
 from ova.data.splits import Split

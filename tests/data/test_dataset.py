@@ -10,7 +10,7 @@ from PIL import Image
 
 from ova.data import intake
 from ova.data.dataset import locate, open_dataset
-from ova.data.images import decode_image
+from ova.data.images import decode_bytes, decode_image
 from ova.data.resize import resize_pixels
 from ova.data.store import StoreSpec
 from ova.errors import ArtefactError, DataError, RecipeError
@@ -51,9 +51,9 @@ def decoded(monkeypatch):
 
     def counting(source, **options):
         calls.append(source)
-        return decode_image(source, **options)
+        return decode_bytes(source, **options)
 
-    monkeypatch.setattr(intake, "decode_image", counting)
+    monkeypatch.setattr(intake, "decode_bytes", counting)
     return calls
 
 
@@ -65,7 +65,7 @@ def test_dataset_is_one_value(workspace):
     store = dataset.stores[SPEC]
     for image in dataset.table.images:
         pixels = resize_pixels(decode_image(dataset.root / image, channels=1), (8, 8))
-        np.testing.assert_array_equal(store.pixels[store.rows([image])[0]], pixels)
+        np.testing.assert_array_equal(store.read(store.rows([image]))[0], pixels)
     runs = workspace.root / "runs"
     assert sorted(path.name for path in runs.iterdir()) == ["images.csv", "split.csv", "split.json", "store"]
     assert not [path for path in runs.rglob("*") if path.name.startswith(".")]

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
-from ova.data.images import MAX_BYTES, decode_image, luma
+from ova.data.images import MAX_BYTES, decode_bytes, decode_image, luma
+from ova.data.resize import resize_pixels
 from ova.errors import DataError
 
 
@@ -312,3 +313,72 @@ def test_damaged_bytes_decode_or_give_a_data_error(seed, kind):
     except DataError as error:
         message = str(error)
     assert "\n" not in message
+
+
+# Drafts
+
+
+def photo(height: int, width: int) -> Image.Image:
+    """Smooth shapes with some grain, as a photo has."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    shapes = [110 + 90 * np.sin(rows / (9 + 4 * plane)) * np.cos(columns / 13 + plane) for plane in range(3)]
+    grain = np.random.default_rng(1).normal(0, 4, (height, width, 3))
+    return Image.fromarray((np.stack(shapes, axis=2) + grain).clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "expected"),
+    [
+        ((64, 64), 32, (32, 32)),
+        ((64, 64), 33, (64, 64)),
+        ((64, 64), 65, (64, 64)),
+        ((64, 64), 16, (16, 16)),
+        ((64, 64), 8, (8, 8)),
+        ((64, 64), 1, (8, 8)),
+        ((64, 200), 16, (16, 50)),
+        ((201, 67), 16, (51, 17)),
+        ((65, 66), 32, (33, 33)),
+    ],
+)
+def test_draft_is_the_greatest_reduction_with_both_sides_long_enough(size, side, expected):
+    content = encode(photo(*size), "JPEG")
+    assert decode_image(content, channels=3, draft_side=side).shape[:2] == expected
+    decoded = decode_bytes(content, draft_side=side)
+    assert (decoded.height, decoded.width) == size
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_draft_is_turned_upright(orientation):
+    image = photo(64, 96)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encode(image, "JPEG", exif=exif, quality=95)
+    decoded = decode_bytes(content, draft_side=32)
+    whole = decode_image(content, channels=3)
+    assert (decoded.height, decoded.width) == whole.shape[:2]
+    assert decoded.pixels.shape[:2] == (whole.shape[0] // 2, whole.shape[1] // 2)
+    small = whole.reshape(whole.shape[0] // 2, 2, whole.shape[1] // 2, 2, 3).mean(axis=(1, 3))
+    assert np.abs(decoded.pixels - small).mean() < 3
+
+
+def test_a_draft_is_nearly_what_full_decoding_and_resizing_shows():
+    content = encode(photo(900, 1200), "JPEG", quality=90)
+    full, draft = (
+        resize_pixels(decode_image(content, channels=3, draft_side=side), (224, 224)) for side in (None, 448)
+    )
+    difference = np.abs(full.astype(int) - draft)
+    assert decode_bytes(content, draft_side=448).pixels.shape == (450, 600, 3)
+    assert 0 < difference.mean() < 0.6
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_every_kind_of_jpeg_has_drafts(mode):
+    content = encode(photo(64, 64).convert(mode), "JPEG")
+    assert decode_image(content, channels=3, draft_side=16).shape == (16, 16, 3)
+
+
+def test_png_and_cut_off_files_are_no_drafts():
+    image = photo(64, 64)
+    assert np.array_equal(decode_image(encode(image), channels=3, draft_side=8), np.asarray(image))
+    with pytest.raises(DataError, match="damaged or cut-off JPEG"):
+        decode_image(encode(image, "JPEG")[:-300], channels=3, draft_side=8)

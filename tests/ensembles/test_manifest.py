@@ -50,6 +50,7 @@ def example(mode: str = "argmax") -> Manifest:
         "first" if argmax else None,
         3,
         None,
+        96,
         "c" * 64,
         ParityEntry(8, 1e-6, 0),
     )
@@ -122,6 +123,7 @@ def test_missing_unknown_and_mistyped_keys_are_refused(path: tuple) -> None:
         (("heads", 0, "input", "height"), 0, "size"),
         (("heads", 0, "input", "channels"), 4, "channels"),
         (("channels",), 1, "channels"),
+        (("draft_side",), 47, "draft_side"),
         (("none_prior",), None, "none prior"),
         (("none_prior",), 0.0, "none prior"),
         (("tie_rule",), None, "tie rule"),

@@ -60,7 +60,7 @@ def test_thumbnails_are_means_of_blocks_in_the_order_of_the_rows(stored: tuple[P
     store, rows = stored
     told: list[int] = []
     found = embed(thumbnails, store, rows, device=torch.device("cpu"), progress=told.append)
-    grey = store.pixels[rows.positions].astype(np.float64).mean(3)
+    grey = store.read(rows.positions).astype(np.float64).mean(3)
     blocks = grey.reshape(70, 16, 2, 16, 3).mean((2, 4))
     np.testing.assert_allclose(found, blocks.reshape(70, 256), rtol=1e-5)
     assert told == [64, 70]

@@ -181,7 +181,7 @@ def test_a_head_learns_and_can_be_loaded(make_workspace: Callable[..., Workspace
     loaded = load_head(workspace, "spot")
     store = open_dataset(workspace, [store_spec(read_head_recipe(workspace, "spot"))]).stores
     pixels = next(iter(store.values()))
-    batch = torch.from_numpy(np.array(pixels.pixels[pixels.rows(scores.images)])).permute(0, 3, 1, 2).float()
+    batch = torch.from_numpy(pixels.read(pixels.rows(scores.images))).permute(0, 3, 1, 2).float()
     with torch.inference_mode():
         np.testing.assert_allclose(loaded.head(batch).numpy(), scores.logits, atol=1e-4)
     assert loaded.calibration.weights_digest == loaded.weights_digest

@@ -12,7 +12,6 @@ from ova.analysis.statistics.notices import notices
 from ova.analysis.statistics.pairs import Pair, Pairs
 from ova.analysis.statistics.pixels import PixelStatistics
 from ova.data.dataset import Dataset
-from ova.data.images import decode_image
 
 _SECTIONS = (
     ("labels", "Labels"),
@@ -120,6 +119,4 @@ def _pair(dataset: Dataset, pair: Pair, pairs: Pairs) -> dict[str, Any]:
 
 
 def _photograph(dataset: Dataset, image: str, label: str) -> Picture:
-    content = dataset.files.read(image)
-    pixels = decode_image(content, channels=3, white_level=dataset.recipe.white_level)
-    return photograph(pixels, f"{label}: {image}", caption=image)
+    return photograph(dataset.decode(image, 3), f"{label}: {image}", caption=image)

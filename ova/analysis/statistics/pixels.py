@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ova.data.channels import ChannelSums
 from ova.data.dataset import Dataset
 from ova.data.draws import image_keys
-from ova.data.images import decode_image, luma
+from ova.data.images import luma
 from ova.data.resize import resize_pixels
 from ova.data.store import StoreSpec
 from ova.progress import Progress
@@ -131,7 +131,7 @@ def measure_pixels(
 
 
 def _look(dataset: Dataset, image: str, forms: Sequence[StoreSpec]) -> _Seen:
-    pixels = decode_image(dataset.files.read(image), channels=3, white_level=dataset.recipe.white_level)
+    pixels = dataset.decode(image, 3)
     grey = luma(pixels)[..., None]
     sums = tuple(
         ChannelSums.of(resize_pixels(pixels if form.channels == 3 else grey, (form.height, form.width)))
