@@ -74,6 +74,20 @@ def stats(
     render_statistics.show(report, as_json=as_json)
 
 
+@app.command("doubts")
+def doubts(
+    heads: Annotated[list[str] | None, typer.Argument(help="Trained heads; all if none is given.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="Images to show of every head.")] = 24,
+    as_json: Json = False,
+) -> None:
+    """List labels that trained heads do not believe, for a person to look at; nothing is changed."""
+    from ova.analysis.label_doubts import review_labels
+
+    with session.progress() as progress:
+        report = review_labels(session.workspace(), heads or (), top=top, progress=progress)
+    render.doubts(report, top, as_json=as_json)
+
+
 def _show_split(as_json: bool) -> None:
     from ova.data.counts import count_parts
     from ova.data.dataset import open_dataset

@@ -14,6 +14,7 @@ from ova.storage import csv_bytes, neutralise
 
 if TYPE_CHECKING:
     from ova.analysis.evidence import Report
+    from ova.analysis.label_doubts import DoubtReport
     from ova.data.fetch import FetchReport
     from ova.ensembles.export import ExportReport
     from ova.ensembles.runtime import CombinedModel, Prediction
@@ -205,3 +206,18 @@ def fetched(report: FetchReport, *, as_json: bool) -> None:
         raise Stopped(f"{told}; the same command fetches them")
     if report.failed:
         raise PartialError(f"{told}; {report.files[-1]} says why, and the same command tries them again")
+
+
+def doubts(report: DoubtReport, top: int, *, as_json: bool) -> None:
+    """Show the most doubtful labels of every head."""
+    if as_json:
+        show_json(report.to_json(top))
+        return
+    for head in report.heads:
+        rows = [
+            (each.image, str(each.label), f"{each.probability:.3f}", "yes" if each.suspect else "")
+            for each in head.doubts[:top]
+        ]
+        title = f"{head.label}: {head.suspects} of {len(head.doubts)} labels are suspect"
+        show_table(title, [("image", "label", "probability of a yes", "suspect"), *rows])
+    show_lines([f"wrote {path}" for path in report.files])

@@ -57,6 +57,11 @@ class Workspace:
         """What is in the data: tables, pictures and a page."""
         return self.root / "runs" / "statistics"
 
+    @property
+    def label_doubts(self) -> Path:
+        """Labels that trained heads do not believe."""
+        return self.root / "runs" / "doubts"
+
     def stop_request(self, process: int) -> Path:
         """The file whose presence asks the workers of a process to stop."""
         return self.root / "runs" / f"stop-{process}"
