@@ -31,13 +31,10 @@ def choose_prototypes(vectors: NDArray[np.float32], count: int, seed: int) -> ND
     """
     if count >= len(vectors):
         return np.arange(len(vectors))
-    try:
-        from sklearn.cluster import MiniBatchKMeans
-        from threadpoolctl import threadpool_limits
-    except ImportError as error:
-        raise EnvironmentFault(
-            'balance.prototypes needs scikit-learn; install it with: pip install "ova[balance]"'
-        ) from error
+    require_clustering()
+    from sklearn.cluster import MiniBatchKMeans
+    from threadpoolctl import threadpool_limits
+
     with threadpool_limits(1):
         clusters = MiniBatchKMeans(count, n_init="auto", random_state=seed % 2**32).fit(vectors)
     centres, labels = np.asarray(clusters.cluster_centers_), np.asarray(clusters.labels_)
@@ -49,6 +46,20 @@ def choose_prototypes(vectors: NDArray[np.float32], count: int, seed: int) -> ND
     farthest = np.argsort(np.where(chosen, -1.0, distances), kind="stable")[::-1]
     chosen[farthest[: count - len(first)]] = True
     return np.flatnonzero(chosen)
+
+
+def require_clustering() -> None:
+    """Look for scikit-learn before any image is read for it.
+
+    Raises:
+        EnvironmentFault: It is not installed.
+    """
+    try:
+        import sklearn.cluster  # noqa: F401
+    except ImportError as error:
+        raise EnvironmentFault(
+            'balance.prototypes needs scikit-learn; install it with: pip install "ova[balance]"'
+        ) from error
 
 
 def _distances(

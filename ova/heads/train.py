@@ -21,6 +21,7 @@ from ova.heads.history import write_history
 from ova.heads.inputs import input_spec
 from ova.heads.members import Job, assemble, fit_member, initial_network
 from ova.heads.plan import HeadPlan, plan_head, store_spec
+from ova.heads.prototypes import require_clustering
 from ova.heads.results import make_record, write_all_scores
 from ova.heads.runs import RunFolder, new_run, run_of_digest, use_run
 from ova.heads.weights import WeightsOrigin, is_non_commercial
@@ -73,9 +74,10 @@ def train_head(
         use_run(workspace, name, run)
         _write_origin(run, dataset, plan)  # the label table may have changed where other heads read it
         return HeadOutcome(name, "kept", run=run.path.name)
+    balances = _plan_balances(plan)
     run = run or _begin_run(workspace, dataset, plan)
     with _only_one(run):
-        _train(workspace, dataset, plan, run, choose_device(device), progress, should_stop)
+        _train(workspace, dataset, plan, balances, run, choose_device(device), progress, should_stop)
         calibrate_run(run, plan.recipe.calibration)
         use_run(workspace, name, run)
     return HeadOutcome(name, "trained", run=run.path.name)
@@ -85,6 +87,7 @@ def _train(
     workspace: Workspace,
     dataset: Dataset,
     plan: HeadPlan,
+    balances: list[Balance],
     run: RunFolder,
     device: torch.device,
     progress: Progress,
@@ -95,8 +98,6 @@ def _train(
     channels = plan.recipe.input.channels
     classifier = classifier_keys(backbone.name, channels=channels, size=size)
     job = Job(plan, store, input_spec(plan, store), classifier, device, run)
-    labels = [plan.join(training).labels for training, _ in plan.members]
-    balances = [plan_balance(each, plan.recipe.balance) for each in labels]
     for line in _describe(plan, balances):
         progress.say(f"{plan.name}: {line}")
 
@@ -116,6 +117,14 @@ def _train(
     for member in range(len(fitted)):
         run.checkpoint(member).unlink(missing_ok=True)
         run.member(member).unlink(missing_ok=True)
+
+
+def _plan_balances(plan: HeadPlan) -> list[Balance]:
+    """Plan the balance of every member, and refuse what cannot be done before there is a run."""
+    if plan.recipe.balance.prototypes is not None:
+        require_clustering()
+    labels = [plan.join(training).labels for training, _ in plan.members]
+    return [plan_balance(each, plan.recipe.balance) for each in labels]
 
 
 def _begin_run(workspace: Workspace, dataset: Dataset, plan: HeadPlan) -> RunFolder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from small import head_recipe
 
 from ova.data.dataset import open_dataset
-from ova.errors import ArtefactError
+from ova.errors import ArtefactError, OvaError
 from ova.heads import fit as fit_module
 from ova.heads import members
 from ova.heads.plan import store_spec
@@ -103,6 +104,23 @@ def test_without_pretrained_weights_pixels_are_compared_and_with_them_features(
     train(workspace)
     assert [shape[1] for shape in shapes] == [256, network.num_features]
     assert seeds == [5, 0]
+
+
+@pytest.mark.parametrize(
+    ("balance", "told"),
+    [
+        ({"prototypes": 12}, r'pip install "ova\[balance\]"'),
+        ({"sampler": "balanced", "pos_weight": 3.0}, "twice"),
+    ],
+)
+def test_what_cannot_be_done_is_told_before_there_is_a_run(
+    make_workspace: Make, monkeypatch: pytest.MonkeyPatch, balance: dict[str, object], told: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
+    workspace = make_workspace({"spot": head_recipe(balance=balance)})
+    with pytest.raises(OvaError, match=told):
+        train(workspace)
+    assert not workspace.head_runs("spot").exists()
 
 
 def test_as_many_prototypes_as_negatives_change_nothing(make_workspace: Make) -> None:
