@@ -21,7 +21,7 @@ def locate(
     from ova.data.dataset import locate as remember
 
     table = remember(session.workspace(), folder)
-    console.show_lines([f"{len(table.images)} images, labels: {', '.join(table.labels)}"])
+    console.show_lines([*table.lines(), f"labels: {', '.join(table.labels)}"])
 
 
 @app.command("check")
@@ -94,9 +94,10 @@ def _show_split(as_json: bool) -> None:
 
     workspace = session.workspace()
     with session.progress() as progress:
-        counts = count_parts(open_dataset(workspace, progress=progress))
+        dataset = open_dataset(workspace, progress=progress)
+    counts = count_parts(dataset)
     if as_json:
         console.show_json(counts.to_json())
         return
     console.show_table("images per part", counts.rows())
-    console.show_lines([f"split: {workspace.split_table}"])
+    console.show_lines([*dataset.table.lines(), f"split: {workspace.split_table}"])

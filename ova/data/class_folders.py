@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from ova.data.archive import Archive
 from ova.data.images import IMAGE_SUFFIXES
 from ova.data.label_forms import Labelled, refuse_unknown
+from ova.data.labels import LeftOut
 from ova.errors import DataError, first_few
 
 
@@ -23,7 +25,7 @@ def from_folders(source: Path, folders: Mapping[str, Iterable[str]], drop_classe
 
     Args:
         source: Where they lie, for messages.
-        folders: The images of every class folder; those of a dropped class are not asked for.
+        folders: The images of every class folder.
         drop_classes: Classes to leave out.
 
     Raises:
@@ -35,6 +37,7 @@ def from_folders(source: Path, folders: Mapping[str, Iterable[str]], drop_classe
         members = [sorted(folders[label]) for label in labels]
     except OSError as error:
         raise _unlisted(error) from error
+    dropped = _count(folders[name] for name in set(folders) & set(drop_classes))
     if empty := [label for label, images in zip(labels, members, strict=True) if not images]:
         raise DataError(
             f"{source}: no PNG or JPEG under {first_few(empty)}; fill, remove or drop these classes"
@@ -44,7 +47,9 @@ def from_folders(source: Path, folders: Mapping[str, Iterable[str]], drop_classe
         raise DataError(f"{source}: file names that are not UTF-8: {first_few(strange)}; rename them")
     classes = np.repeat(np.arange(len(labels)), [len(some) for some in members])
     values = (classes[:, None] == np.arange(len(labels))).astype(np.int8)
-    return Labelled(images, labels, values, np.arange(len(images)))
+    what = f"of dropped classes ({first_few(sorted(drop_classes), 3)})"
+    left_out = (LeftOut(what, dropped, dropped + len(images)),) if dropped else ()
+    return Labelled(images, labels, values, np.arange(len(images)), left_out)
 
 
 def folders_on_disk(root: Path) -> Mapping[str, Iterable[str]]:
@@ -132,6 +137,15 @@ def _is_hidden(path: str) -> bool:
 
 def _unlisted(error: OSError) -> DataError:
     return DataError(f"{error.filename}: cannot be listed ({error.strerror}); correct root")
+
+
+def _count(folders: Iterable[Iterable[str]]) -> int:
+    """Count the images of dropped classes, as far as their folders can be listed."""
+    count = 0
+    for images in folders:
+        with suppress(OSError):
+            count += sum(1 for _ in images)
+    return count
 
 
 def _is_unicode(text: str) -> bool:

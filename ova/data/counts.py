@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ova.data.dataset import Dataset
+from ova.data.labels import LeftOut
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,12 @@ class PartCounts:
     """Images whose pixels are those of another one; they are kept in one part."""
     sizes: dict[str, int]
     """"HEIGHTxWIDTH" -> images, the most frequent first."""
+    rows_read: int = 0
+    """Rows of the label tables."""
+    left_out: tuple[LeftOut, ...] = ()
+    """What of the tables is not in `images`, and why."""
+    unnamed: int = 0
+    """Images beside those of the tables that no row names."""
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as one JSON object."""
@@ -38,6 +45,9 @@ class PartCounts:
             "labels": labels,
             "identical": self.identical,
             "sizes": self.sizes,
+            "rows": self.rows_read,
+            "left_out": [asdict(left) for left in self.left_out],
+            "unnamed": self.unnamed,
         }
 
     def rows(self) -> list[tuple[str, ...]]:
@@ -74,4 +84,7 @@ def count_parts(dataset: Dataset) -> PartCounts:
         labels=labels,
         identical=sum(count for count in pixels.values() if count > 1),
         sizes=dict(sizes.most_common()),
+        rows_read=table.rows,
+        left_out=table.left_out,
+        unnamed=table.unnamed,
     )

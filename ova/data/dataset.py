@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from ova.data.facts import Decoding, ImageFacts, read_facts, write_facts
 from ova.data.files import ImageFiles
+from ova.data.fraction import take_fraction
 from ova.data.images import decode_image
 from ova.data.intake import UnreadableImages
 from ova.data.labels import LabelTable
 from ova.data.location import image_root
+from ova.data.problems import Problem, RefusedData
 from ova.data.read_labels import read_label_table
 from ova.data.recipe import DatasetRecipe
 from ova.data.sources import open_files
@@ -23,7 +25,7 @@ from ova.data.store import PixelStore, StoreSpec, prepare_stores
 from ova.errors import DataError, RecipeError
 from ova.progress import Progress
 from ova.recipes import load_recipe
-from ova.storage import write_csv, write_json
+from ova.storage import neutralise, write_csv, write_json
 from ova.workspace import Workspace
 
 
@@ -68,7 +70,7 @@ def open_dataset(
     _refuse_large(specs, recipe.draft_side)
     root = image_root(workspace, recipe)
     files = open_files(recipe, root)
-    table = read_label_table(recipe, root, files)
+    table = take_fraction(_read_table(workspace, recipe, root, files), recipe.fraction)
     known = read_facts(workspace.image_facts)
     try:
         facts, stores = prepare_stores(
@@ -81,8 +83,8 @@ def open_dataset(
             progress=progress,
         )
     except UnreadableImages as error:
-        write_csv(workspace.intake_problems, ("image", "problem"), error.problems)
-        raise DataError(f"{error}; all are listed in {workspace.intake_problems}") from error
+        problems = [Problem(image, reason, files.where(image)) for image, reason in error.problems]
+        raise _listed(workspace, RefusedData(str(error), problems)) from error
     by_image = {fact.image: fact for fact in facts}
     if by_image != known:
         write_facts(workspace.image_facts, facts)
@@ -100,7 +102,7 @@ def locate(workspace: Workspace, root: Path) -> LabelTable:
     recipe = load_recipe(workspace.dataset_recipe, DatasetRecipe)
     if not root.is_dir():
         raise DataError(f"the data folder {root} does not exist")
-    table = read_label_table(recipe, root)
+    table = _read_table(workspace, recipe, root, open_files(recipe, root))
     write_json(workspace.location, {"root": str(root.resolve())})
     return table
 
@@ -112,3 +114,26 @@ def _refuse_large(specs: Sequence[StoreSpec], draft_side: int | None) -> None:
                 f"a head reads {spec.height} x {spec.width} pixels, but draft_side in data/dataset.toml"
                 f" decodes JPEGs down to {draft_side}; raise draft_side or lower input.size"
             )
+
+
+def _read_table(workspace: Workspace, recipe: DatasetRecipe, root: Path, files: ImageFiles) -> LabelTable:
+    """Read the label table; what is refused, or missing where some may be, is listed in `runs/intake.csv`."""
+    try:
+        table = read_label_table(recipe, root, files, look=True)
+    except RefusedData as error:
+        raise _listed(workspace, error) from error
+    if table.missing:
+        _write_problems(workspace, [Problem(image, "missing, left out", "") for image in table.missing])
+    else:
+        workspace.intake_problems.unlink(missing_ok=True)  # its problems are solved
+    return table
+
+
+def _listed(workspace: Workspace, error: RefusedData) -> RefusedData:
+    _write_problems(workspace, error.problems)
+    return RefusedData(f"{error}; all are listed in {workspace.intake_problems}", error.problems)
+
+
+def _write_problems(workspace: Workspace, problems: Sequence[Problem]) -> None:
+    rows = ([neutralise(cell) for cell in problem] for problem in problems)
+    write_csv(workspace.intake_problems, Problem._fields, rows)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from ova.data.class_folders import folders_on_disk, images_on_disk
-from ova.data.images import read_image
+from ova.data.images import IMAGE_SUFFIXES, read_image
 from ova.data.labels import inside_root
 from ova.errors import DataError
 
@@ -42,6 +44,13 @@ class ImageFiles(Protocol):
 
         Raises:
             DataError: It is missing.
+        """
+        ...
+
+    def names(self, folder: str) -> Iterable[str]:
+        """List the ids of images directly in a folder ("": the top); nothing if there is no such folder.
+
+        Hidden files and files that are no PNG or JPEG by their names are passed over.
         """
         ...
 
@@ -89,7 +98,10 @@ class FolderFiles:
 
     def holds(self, image: str) -> bool:
         """Tell whether there is such a file."""
-        return (self.root / image).is_file()
+        try:
+            return (self.root / image).is_file()
+        except OSError:  # a name that is too long for any file
+            return False
 
     def status(self, image: str) -> ImageStatus:
         """Return size and time of an image file; see `ImageFiles`."""
@@ -102,6 +114,15 @@ class FolderFiles:
             ) from error
         return ImageStatus(status.st_size, status.st_mtime_ns)
 
+    def names(self, folder: str) -> Iterator[str]:
+        """List the images directly in a folder below the root; see `ImageFiles`."""
+        prefix = f"{folder}/" if folder else ""
+        # What cannot be listed is looked for image by image.
+        with suppress(OSError, DataError):
+            place = inside_root(self.root, folder) if folder else self.root
+            with os.scandir(place) as entries:
+                yield from (prefix + entry.name for entry in entries if _is_image_name(entry.name))
+
     def read(self, image: str) -> bytes:
         """Return the bytes of an image file, which lies below the root; see `ImageFiles`."""
         return read_image(inside_root(self.root, image))
@@ -113,3 +134,8 @@ class FolderFiles:
     def images(self) -> Iterable[str]:
         """Return all images below the root; see `ImageFiles`."""
         return images_on_disk(self.root)
+
+
+def _is_image_name(name: str) -> bool:
+    text = name.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in name)
+    return text and not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ova.data.texts import Texts
 from ova.digests import digest_arrays, digest_json
 from ova.errors import DataError
 from ova.recipes import nearest
@@ -28,6 +29,22 @@ _SUSPECT = re.compile(
 )
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """What was left out of a label table, and how much of the whole that is."""
+
+    reason: str
+    """What it is: "without any label"."""
+    count: int
+    of: int
+    unit: str = "images"
+    """What is counted: images or rows."""
+
+    def line(self) -> str:
+        """Say it in one line: `12 of 2,000 images (0.6 %): without any label`."""
+        return f"{self.count:,} of {self.of:,} {self.unit} ({self.count / self.of:.1%}): {self.reason}"
+
+
 @dataclass(frozen=True, eq=False)
 class LabelTable:
     """What is known about n images and k labels.
@@ -37,12 +54,20 @@ class LabelTable:
         labels: k label names, in the order of the table (sorted for long tables and class folders).
         values: (n, k), int8: 1, 0 or `UNKNOWN`.
         groups: n group names; the image id itself when no grouping was declared.
+        rows: Rows of the tables that were read; for class folders, images.
+        left_out: What was left out of `images` and `labels`, and why.
+        missing: Images of the tables that are not there, where the recipe allows some.
+        unnamed: Images beside those of the tables that no row names.
     """
 
-    images: tuple[str, ...]
+    images: Texts | tuple[str, ...]
     labels: tuple[str, ...]
     values: NDArray[np.int8]
-    groups: tuple[str, ...]
+    groups: Texts | tuple[str, ...]
+    rows: int = 0
+    left_out: tuple[LeftOut, ...] = ()
+    missing: tuple[str, ...] = ()
+    unnamed: int = 0
 
     def column(self, label: str) -> NDArray[np.int8]:
         """Take the values of one label, (n,).
@@ -56,14 +81,22 @@ class LabelTable:
 
     def subset(self, rows: NDArray[np.intp]) -> LabelTable:
         """Take some rows, in the order given."""
-        picked = rows.tolist()
-        images = tuple(self.images[row] for row in picked)
-        return LabelTable(images, self.labels, self.values[rows], tuple(self.groups[row] for row in picked))
+        images = Texts.of(self.images).take(rows)
+        groups = images if self.groups is self.images else Texts.of(self.groups).take(rows)
+        return replace(self, images=images, values=self.values[rows], groups=groups)
 
     def digest(self) -> str:
         """Digest images, groups and labels by name: the order of rows counts, that of columns does not."""
         columns = digest_arrays({label: self.column(label) for label in self.labels})
-        return digest_json([self.images, self.groups, columns])
+        return digest_json([Texts.of(self.images).digest(), Texts.of(self.groups).digest(), columns])
+
+    def lines(self) -> list[str]:
+        """Say how many images and rows there are, and what is not in the table, a line each."""
+        lines = [f"images: {len(self.images):,}, rows: {self.rows:,}"]
+        lines += [f"left out {left.line()}" for left in self.left_out]
+        return lines + (
+            [f"{self.unnamed:,} images in the same folders are in no row"] if self.unnamed else []
+        )
 
 
 def safe_relative(text: str) -> str:

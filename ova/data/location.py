@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from ova.data.recipe import DatasetRecipe
-from ova.digests import digest_file
+from ova.digests import digest_file, digest_json
 from ova.errors import ArtefactError, DataError
 from ova.storage import read_json
 from ova.workspace import Workspace
@@ -31,20 +31,26 @@ def image_root(workspace: Workspace, recipe: DatasetRecipe) -> Path:
 
 
 def label_file_digest(root: Path, recipe: DatasetRecipe) -> str | None:
-    """Digest the label table as it is now; None for class folders or a missing file."""
-    if recipe.labels is None:
+    """Digest label tables and names of labels as they are now; None for class folders or a missing file."""
+    if not recipe.labels:
         return None
-    if (root / recipe.labels).is_file():
-        return digest_file(root / recipe.labels)
-    return None if recipe.archive is None else _digest_inside(root / recipe.archive, recipe.labels)
+    names = (*recipe.labels, *(recipe.label_names or {}).values())
+    digests = [_digest(root, recipe.archive, name) for name in names]
+    return None if None in digests else digests[0] if len(digests) == 1 else digest_json(digests)
+
+
+def _digest(root: Path, archive: str | None, table: str) -> str | None:
+    if (root / table).is_file():
+        return digest_file(root / table)
+    return None if archive is None else _digest_inside(root / archive, table)
 
 
 def _digest_inside(archive: Path, table: str) -> str | None:
     from ova.data.archive import Archive
-    from ova.data.sheet import MAX_BYTES
+    from ova.data.sources import MAX_INSIDE_BYTES
 
     try:
-        return hashlib.sha256(Archive(archive).read(table, MAX_BYTES)).hexdigest()
+        return hashlib.sha256(Archive(archive).read(table, MAX_INSIDE_BYTES)).hexdigest()
     except DataError:
         return None
 

@@ -7,85 +7,171 @@ class names and 0/1 cells is dropped. Images are not opened here.
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ova.data.choose_columns import choose_columns
 from ova.data.class_folders import from_folders
 from ova.data.files import ImageFiles
-from ova.data.label_forms import Labelled, from_long, from_wide
-from ova.data.labels import LabelTable
-from ova.data.recipe import DatasetRecipe, GroupRule
-from ova.data.sheet import Sheet, read_sheet
+from ova.data.groups import groups_by_column, groups_by_pattern
+from ova.data.label_forms import Labelled, first_rows
+from ova.data.label_names import read_label_names
+from ova.data.label_sheet import LabelSheet
+from ova.data.labels import UNKNOWN, LabelTable, LeftOut
+from ova.data.long_labels import from_long
+from ova.data.pooling import pool
+from ova.data.presence import NOTHING_MISSING, Presence, look_for, report_missing
+from ova.data.problems import Ledger
+from ova.data.read_label_sheet import read_label_sheet
+from ova.data.recipe import DatasetRecipe
 from ova.data.sources import find_table, open_files
+from ova.data.texts import Texts
+from ova.data.twins import report_twins
+from ova.data.wide_labels import from_wide
 from ova.errors import DataError, first_few
 
 _CONTROL = re.compile(r"[\0-\x1f\x7f]")
 
 
-def read_label_table(recipe: DatasetRecipe, root: Path, files: ImageFiles | None = None) -> LabelTable:
+def read_label_table(
+    recipe: DatasetRecipe, root: Path, files: ImageFiles | None = None, *, look: bool = False
+) -> LabelTable:
     """Read the labels of a dataset, without opening an image.
 
     wide: a row per image; the cells of a label column are 1, 0 or blank, and blank is unknown.
     long: a row per image and class; an image has 0 in every class that no row gives it; a blank class means
-    that the image is unlabelled, unknown in every class. Images with dropped classes only are left out.
+    that the image is unknown in every class of that column.
     folders: an image anywhere under ROOT/CLASS has 1 for its class and 0 for the others.
+    Several tables are read as one. Images without any label are left out, and so are those of dropped classes
+    only.
 
     Args:
         recipe: What `dataset.toml` says.
-        root: The image root; the table and the image paths are relative to it.
+        root: The image root; the tables and the image paths are relative to it.
         files: Where the images lie, if that is open already.
+        look: Refuse a table whose images are not all there.
 
     Raises:
-        DataError: The table or the tree is missing, malformed, contradicts itself or the recipe, or names
-            images outside the root.
+        DataError: The table or the tree is missing, malformed, or contradicts the recipe.
+        RefusedData: Rows or images are refused; each is listed in the error.
     """
-    files = files or open_files(recipe, root)
-    if recipe.labels is None:
-        source = files.source
-        labelled = from_folders(source, files.class_folders(), recipe.drop_classes)
-        groups = _groups(source, recipe.group, labelled, None)
+    ledger, files = Ledger(), files or open_files(recipe, root)
+    read = _read_tables(recipe, root, files, ledger) if recipe.labels else _read_folders(recipe, root, files)
+    report_twins(read.images, read.where, ledger)
+    groups = _groups(recipe, read, ledger)
+    presence = _look(recipe, read, files, ledger) if look and read.sheet is not None else NOTHING_MISSING
+    ledger.settle(read.source)
+    _check_labels(read.source, read.labelled.labels)
+    table = LabelTable(
+        images=read.images,
+        labels=tuple(read.labelled.labels),
+        values=read.labelled.values,
+        groups=groups,
+        rows=len(read.sheet or read.images),
+        left_out=read.labelled.left_out,
+        missing=tuple(read.images.take(presence.missing)),
+        unnamed=presence.unnamed,
+    )
+    return _leave_out(table, presence.missing, read.source)
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """Labels as read, each image once.
+
+    Attributes:
+        source: The tables or the folder, for messages.
+        labelled: n images and their labels.
+        images: Their paths, packed.
+        first: (n,) the first row of each.
+        sheet: The rows; None for class folders.
+    """
+
+    source: str
+    labelled: Labelled
+    images: Texts
+    first: NDArray[np.intp]
+    sheet: LabelSheet | None = None
+
+    def where(self, image: int) -> str:
+        """Name the place of an image, for a person."""
+        return self.sheet.where(int(self.first[image])) if self.sheet else self.images[image]
+
+
+def _read_tables(recipe: DatasetRecipe, root: Path, files: ImageFiles, ledger: Ledger) -> _Read:
+    tables = [find_table(files, root, name) for name in recipe.labels]
+    sheet = read_label_sheet(tables, recipe.delimiter, partial(choose_columns, recipe), ledger)
+    names = _label_names(recipe, root, files)
+    if recipe.format == "long":
+        labelled = from_long(sheet, recipe, names, ledger)
     else:
-        source, content = find_table(files, root, recipe.labels)
-        sheet = read_sheet(source, recipe.delimiter, content)
-        labelled = (from_long if recipe.format == "long" else from_wide)(sheet, recipe)
-        groups = _groups(source, recipe.group, labelled, sheet)
-    if not labelled.labels:
+        labelled = from_wide(sheet, recipe, names.get(""), ledger)
+    labelled = pool(labelled, sheet, ledger)
+    first = first_rows(labelled.owners, len(labelled.images))
+    return _Read(sheet.name, labelled, Texts.of(labelled.images), first, sheet)
+
+
+def _read_folders(recipe: DatasetRecipe, root: Path, files: ImageFiles) -> _Read:
+    labelled = from_folders(files.source, files.class_folders(), recipe.drop_classes)
+    if (names := _label_names(recipe, root, files).get("")) is not None:
+        if nameless := [repr(label) for label in labelled.labels if label not in names]:
+            raise DataError(f"{files.source}: label_names has no name for the folders {first_few(nameless)}")
+        labelled = replace(labelled, labels=[names[label] for label in labelled.labels])
+    return _Read(str(files.source), labelled, Texts.of(labelled.images), labelled.owners)
+
+
+def _label_names(recipe: DatasetRecipe, root: Path, files: ImageFiles) -> dict[str, dict[str, str]]:
+    """Read the names of the codes, by class column; under "" those of any column."""
+    named = recipe.label_names or {}
+    return {column: read_label_names(find_table(files, root, name)) for column, name in named.items()}
+
+
+def _check_labels(source: str, labels: Sequence[str]) -> None:
+    if not labels:
         raise DataError(f"{source}: no labels are left; check label_columns, the classes and drop_classes")
-    if strange := [repr(label) for label in labelled.labels if _CONTROL.search(label)]:
+    if strange := [repr(label) for label in labels if _CONTROL.search(label)]:
         raise DataError(f"{source}: control characters in the labels {first_few(strange)}; rename them")
-    return LabelTable(tuple(labelled.images), tuple(labelled.labels), labelled.values, groups)
+    if twice := [repr(label) for label, count in Counter(labels).items() if count > 1]:
+        raise DataError(f"{source}: two labels have the name {first_few(twice)}; rename one of them")
 
 
-def _groups(source: Path, rule: GroupRule | None, labelled: Labelled, sheet: Sheet | None) -> tuple[str, ...]:
-    if rule is None:
-        return tuple(labelled.images)
-    if rule.column is not None and sheet is not None:
-        return _groups_by_column(sheet, rule.column, labelled)
-    expression = re.compile(rule.pattern or "")
-    found = [expression.search(image) for image in labelled.images]
-    groups = [match and match[1 if expression.groups else 0] for match in found]
-    if missing := [image for image, group in zip(labelled.images, groups, strict=True) if not group]:
-        what = f"group.pattern finds nothing in {len(missing)} images: {first_few(missing)}"
-        raise DataError(f"{source}: {what}; widen the pattern")
-    return tuple(group for group in groups if group)
+def _groups(recipe: DatasetRecipe, read: _Read, ledger: Ledger) -> Texts:
+    if recipe.group is None:
+        return read.images
+    if read.sheet is not None and read.sheet.groups is not None:
+        return groups_by_column(read.sheet, read.sheet.groups, read.labelled.owners, read.first, ledger)
+    return groups_by_pattern(read.source, recipe.group.pattern or "", read.images)
 
 
-def _groups_by_column(sheet: Sheet, column: str, labelled: Labelled) -> tuple[str, ...]:
-    cells = sheet.column(column)
-    groups: list[str] = [""] * len(labelled.images)
-    blank: list[int] = []
-    parted: list[int] = []
-    for row, owner in enumerate(labelled.owners.tolist()):
-        if owner < 0:
-            continue
-        if not cells[row].strip():
-            blank.append(row)
-        elif groups[owner] and groups[owner] != cells[row]:
-            parted.append(row)
-        groups[owner] = groups[owner] or cells[row]
-    if blank:
-        raise DataError(f"{sheet.path}: column {column!r} is blank {sheet.rows(blank)}; name every group")
-    if parted:
-        raise DataError(
-            f"{sheet.path}: an image in a second group {sheet.rows(parted)}; keep one group per image"
-        )
-    return tuple(groups)
+def _look(recipe: DatasetRecipe, read: _Read, files: ImageFiles, ledger: Ledger) -> Presence:
+    """Look for the images of a table whose paths are sound; those of class folders have just been listed."""
+    bad = read.sheet.refused if read.sheet else ()
+    refused = np.isin(read.first, sorted(bad)) if bad else None
+    rows = np.arange(len(read.images)) if refused is None else np.flatnonzero(~refused)
+    presence = look_for(read.images if refused is None else read.images.take(rows), files)
+    missing = rows[presence.missing]
+    if len(missing) > recipe.allow_missing:
+        report_missing(read.images, missing, presence, read.where, files, ledger)
+    return presence._replace(missing=missing)
+
+
+def _leave_out(table: LabelTable, missing: NDArray[np.intp], source: str) -> LabelTable:
+    """Leave out images that are not there and images without any label."""
+    there = np.ones(len(table.images), bool)
+    there[missing] = False
+    known = (table.values != UNKNOWN).any(axis=1)
+    unlabelled = int(np.sum(there & ~known))
+    left_out = [LeftOut("not there", len(missing), len(there))] if len(missing) else []
+    left_out += [LeftOut("without any label", unlabelled, len(there))] if unlabelled else []
+    if not left_out:
+        return table
+    rows = np.flatnonzero(there & known)
+    if not len(rows):
+        raise DataError(f"{source}: no image is left: {'; '.join(left.line() for left in left_out)}")
+    return replace(table.subset(rows), left_out=(*table.left_out, *left_out))

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ova.recipes import Settings
 
 DEFAULT_VALIDATION = 0.2
+
+
+def _one_or_more(content: Any) -> Any:
+    return (
+        (content,) if isinstance(content, str) else tuple(content) if isinstance(content, list) else content
+    )
+
+
+def _for_all(content: Any) -> Any:
+    return {"": content} if isinstance(content, str) else content
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_one_or_more)]
+NamesFiles = Annotated[dict[str, str], BeforeValidator(_for_all)]
 
 
 class GroupRule(Settings):
@@ -30,6 +44,22 @@ class GroupRule(Settings):
                 re.compile(self.pattern)
             except re.error as error:
                 raise ValueError(f"pattern is not a regular expression ({error})") from error
+        return self
+
+
+class SoftRule(Settings):
+    """How numbers between 0 and 1 in a wide table, such as the share of experts who saw it, become labels."""
+
+    positive_from: float = Field(gt=0, le=1)
+    """A number of at least this is a positive."""
+
+    negative_to: float = Field(ge=0, lt=1)
+    """A number of at most this is a negative; numbers between the two are unknown."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.negative_to >= self.positive_from:
+            raise ValueError("negative_to must be below positive_from, or a number could be both")
         return self
 
 
@@ -76,8 +106,9 @@ class DatasetRecipe(Settings):
     prefix: str = ""
     """Folder inside the archive that image paths and class folders start from; its top when left out."""
 
-    labels: str | None = None
-    """Label table, relative to root, or its path inside the archive; left out for class folders."""
+    labels: Names = ()
+    """Label table, or a list of tables that are pooled, each relative to root or inside the archive; left out
+    for class folders."""
 
     format: Literal["wide", "long", "folders"] = "wide"
     """wide: a 0/1/blank column per label; long: a row per image and class; folders: a folder per class."""
@@ -88,14 +119,28 @@ class DatasetRecipe(Settings):
     image_column: str | None = None
     """Column of the image paths; the first column when left out."""
 
-    class_column: str | None = None
-    """Column of the class names (long only); may be left out when the table has only one other column."""
+    class_column: Names = ()
+    """Column of the class names (long only), or a list of columns, each a set of labels `COLUMN/CLASS`;
+    may be left out when the table has only one other column."""
+
+    label_names: NamesFiles | None = None
+    """File of names for the codes in the class column or the columns of a wide table: a table of code and
+    name, or (`.txt`, `.names`) a name per line for the codes 0, 1, 2 ...; or such a file per class column."""
 
     label_columns: tuple[str, ...] | None = None
     """Columns that are labels (wide only); every column but image and group when left out."""
 
     drop_classes: tuple[str, ...] = ()
     """Labels to leave out: columns of a wide table, rows of a long one, folders of a tree."""
+
+    soft: SoftRule | None = None
+    """How numbers between 0 and 1 become labels (wide only); refused when left out."""
+
+    fraction: float = Field(default=1.0, gt=0, le=1)
+    """Share of the images of every label combination to work with, for quick runs; always the same ones."""
+
+    allow_missing: int = Field(default=0, ge=0)
+    """Images of the table that may be missing: up to so many are left out and reported, more are refused."""
 
     group: GroupRule | None = None
     """Which images belong together; every image is its own group when left out."""
@@ -117,20 +162,32 @@ class DatasetRecipe(Settings):
         return self
 
     def _contradictions(self) -> list[tuple[bool, str]]:
-        folders = self.format == "folders"
+        folders, long, wide = (self.format == form for form in ("folders", "long", "wide"))
         columns = self.image_column is not None or (self.group is not None and self.group.column is not None)
         chosen = self.label_columns
         return [
-            (folders and self.labels is not None, "labels names a table but format is folders"),
+            (folders and bool(self.labels), "labels names a table but format is folders"),
             (folders and columns, "image_column and group.column need a table but format is folders"),
-            (not folders and self.labels is None, f'labels is missing; format "{self.format}" needs a table'),
-            (self.format != "long" and self.class_column is not None, "class_column is for format long only"),
-            (self.format != "wide" and chosen is not None, "label_columns is for format wide only"),
+            (folders and self.allow_missing > 0, "allow_missing needs a table but format is folders"),
+            (not folders and not self.labels, f'labels is missing; format "{self.format}" needs a table'),
+            (_twice(self.labels), "labels names a table twice"),
+            (not long and bool(self.class_column), "class_column is for format long only"),
+            (_twice(self.class_column), "class_column names a column twice"),
+            (not wide and self.soft is not None, "soft is for format wide only"),
+            (not wide and chosen is not None, "label_columns is for format wide only"),
             (chosen is not None and not chosen, "label_columns is empty"),
-            (chosen is not None and len(set(chosen)) < len(chosen), "label_columns names a column twice"),
+            (chosen is not None and _twice(chosen), "label_columns names a column twice"),
             (bool(self.prefix) and self.archive is None, "prefix is for an archive only"),
+            (self._names_of_no_column(), "label_names names a column that class_column does not"),
             (not _is_delimiter(self.delimiter), 'delimiter must be "auto" or one character'),
         ]
+
+    def _names_of_no_column(self) -> bool:
+        return not (self.label_names or {}).keys() <= {"", *self.class_column}
+
+
+def _twice(names: tuple[str, ...]) -> bool:
+    return len(set(names)) < len(names)
 
 
 def _is_delimiter(text: str) -> bool:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path, PurePosixPath
 
 from ova.data.archive import Archive
 from ova.data.files import FolderFiles, ImageFiles
 from ova.data.recipe import DatasetRecipe
-from ova.data.sheet import MAX_BYTES
+from ova.data.table_stream import TableFile
 from ova.data.zip_files import ZipFiles
 from ova.errors import DataError, first_few
 
+# A table in an archive is unpacked in memory as a whole.
+MAX_INSIDE_BYTES = 1024**3
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
 
 
@@ -31,8 +34,8 @@ def open_files(recipe: DatasetRecipe, root: Path) -> ImageFiles:
     return files
 
 
-def find_table(files: ImageFiles, root: Path, labels: str) -> tuple[Path, bytes | None]:
-    """Return where the label table lies, and its content if that is in the archive of the images.
+def find_table(files: ImageFiles, root: Path, labels: str) -> TableFile:
+    """Find a label table below the root, or in the archive of the images.
 
     Args:
         files: Where the images lie.
@@ -40,18 +43,18 @@ def find_table(files: ImageFiles, root: Path, labels: str) -> tuple[Path, bytes 
         labels: The table, relative to root or to the top of the archive.
 
     Raises:
-        DataError: It is neither below root nor in the archive, or cannot be read there.
+        DataError: It is neither below root nor in the archive.
     """
     path, name = root / labels, PurePosixPath(labels).as_posix()
     if not isinstance(files, ZipFiles) or path.is_file():
-        return path, None
+        return TableFile.at(path)
     archive = files.archive
     if name not in archive.files:
         raise DataError(
             f"{path}: is missing, and {archive.path} does not hold {name!r} either, only "
             f"{first_few(tables_in(archive), 3) or 'no table'}; correct labels in dataset.toml"
         )
-    return Path(archive.where(name)), archive.read(name, MAX_BYTES)
+    return TableFile(archive.where(name), lambda: io.BytesIO(archive.read(name, MAX_INSIDE_BYTES)))
 
 
 def tables_in(archive: Archive) -> list[str]:

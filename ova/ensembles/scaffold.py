@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 import tomli_w
 
-from ova.data.files import ImageFiles
 from ova.data.labels import UNKNOWN, LabelTable, is_device
 from ova.data.read_labels import read_label_table
 from ova.data.recipe import DatasetRecipe
 from ova.data.sources import open_files
 from ova.data.zip_files import ZipFiles
 from ova.ensembles.data_settings import data_settings, prefix_of
-from ova.errors import DataError, RecipeError, first_few
+from ova.errors import RecipeError, first_few
 from ova.heads.recipe import HeadRecipe
 from ova.recipes import check_recipe
 from ova.storage import write_bytes
@@ -81,8 +80,7 @@ def make_workspace(
         settings |= {"format": "long", "class_column": class_column}
     if label_columns:
         settings["label_columns"] = list(label_columns)
-    table, files = _read(settings, root)
-    _refuse_missing(table, files)
+    table = _read(settings, root)
     names = head_names(table.labels)
     mode = "argmax" if settings.get("format", "wide") != "wide" and len(table.labels) > 1 else "multilabel"
     contents = {workspace.dataset_recipe: settings}
@@ -97,15 +95,17 @@ def make_workspace(
     return Made(list(contents), {label: _counts(table, label) for label in table.labels}, names)
 
 
-def _read(settings: dict[str, Any], root: Path) -> tuple[LabelTable, ImageFiles]:
+def _read(settings: dict[str, Any], root: Path) -> LabelTable:
     """Read the labels; find where the paths of a table start from in an archive, and add it to `settings`."""
     recipe = check_recipe(settings, DatasetRecipe, "data/dataset.toml")
     files = open_files(recipe, root)
-    table = read_label_table(recipe, root, files)
-    if isinstance(files, ZipFiles) and recipe.labels and (prefix := prefix_of(files.archive, table.images)):
-        settings["prefix"] = prefix
-        return table, open_files(recipe.model_copy(update={"prefix": prefix}), root)
-    return table, files
+    if isinstance(files, ZipFiles) and recipe.labels:
+        images = read_label_table(recipe, root, files).images
+        if prefix := prefix_of(files.archive, images):
+            settings["prefix"] = prefix
+            recipe = recipe.model_copy(update={"prefix": prefix})
+            files = open_files(recipe, root)
+    return read_label_table(recipe, root, files, look=True)
 
 
 def write_recipes(
@@ -140,16 +140,6 @@ def head_names(labels: Sequence[str]) -> dict[str, str]:
 def head_recipe_of(content: Mapping[str, Any]) -> HeadRecipe:
     """Check the content of a head recipe."""
     return check_recipe(dict(content), HeadRecipe, "head recipe")
-
-
-def _refuse_missing(table: LabelTable, files: ImageFiles) -> None:
-    missing = [image for image in table.images if not files.holds(image)]
-    if missing:
-        advice = "name the folder that the paths start from with --images, or correct the table"
-        raise DataError(
-            f"{len(missing)} of {len(table.images)} images are not below {files.source}: "
-            f"{first_few(missing, 3)}; {advice if files.source.is_dir() else 'correct the table'}"
-        )
 
 
 def _counts(table: LabelTable, label: str) -> tuple[int, int, int]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from zips import Entry, write_zip
 
+from ova.data.labels import LeftOut
 from ova.data.read_labels import read_label_table
 from ova.data.recipe import DatasetRecipe
 from ova.errors import DataError
@@ -27,6 +28,8 @@ def test_folders(tmp_path):
     assert table.values.tolist() == [[1, 0], [0, 1], [0, 1]]
     table = read_label_table(DatasetRecipe(format="folders", drop_classes=("cat",)), tmp_path)
     assert (table.labels, len(table.images)) == (("dog",), 2)
+    assert table.left_out == (LeftOut("of dropped classes (cat)", 1, 3),)
+    assert table.rows == 2
     (tmp_path / "emu").mkdir()
     with pytest.raises(DataError, match="no PNG or JPEG under emu"):
         read_label_table(DatasetRecipe(format="folders"), tmp_path)

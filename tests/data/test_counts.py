@@ -71,5 +71,6 @@ def test_table_and_json(counts):
     ]
     value = counts.to_json()
     assert json.loads(json.dumps(value, allow_nan=False)) == value
-    assert list(value) == ["images", "parts", "labels", "identical", "sizes"]
+    keys = ["images", "parts", "labels", "identical", "sizes", "rows", "left_out", "unnamed"]
+    assert list(value) == keys
     assert value["labels"]["dust"]["train"] == {"positives": 1, "negatives": 1, "unknown": 1}

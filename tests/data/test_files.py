@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from ova.data.files import FolderFiles
@@ -46,3 +48,20 @@ def test_all_images_are_listed_but_nothing_hidden_or_linked(tmp_path):
     assert sorted(FolderFiles(tmp_path / "images").images()) == ["a.png", "b/c.JPG", "b/d/e.jpeg"]
     with pytest.raises(OSError, match="nowhere"):
         list(FolderFiles(tmp_path / "nowhere").images())
+
+
+def test_images_of_a_folder_are_listed(files):
+    for name in ["b.JPG", "c.txt", ".d.png", "sub/e.jpeg", "ä.png"]:
+        (files.root / name).parent.mkdir(exist_ok=True)
+        (files.root / name).touch()
+    (files.root / "link").symlink_to("sub")
+    assert sorted(files.names("")) == ["a.png", "b.JPG", "link.png", "ä.png"]
+    assert list(files.names("sub")) == ["sub/e.jpeg"]
+    assert list(files.names("link")) == ["link/e.jpeg"]
+    assert list(files.names("none")) == list(files.names("a.png")) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows names are Unicode")
+def test_a_name_that_is_no_text_is_not_listed(files):
+    (files.root / os.fsdecode(b"\xff.png")).touch()
+    assert sorted(files.names("")) == ["a.png", "link.png"]

@@ -49,3 +49,18 @@ def test_digest_of_a_table_inside_an_archive_is_that_of_its_content(tmp_path):
     (tmp_path / "set").mkdir()
     (tmp_path / "set/data.csv").write_bytes(b"file,crack\n")
     assert label_file_digest(tmp_path, recipe) == digest_file(tmp_path / "same.csv")
+
+
+def test_several_label_files_have_one_digest(tmp_path):
+    for name in ("a.csv", "b.csv", "names.txt"):
+        (tmp_path / name).write_text(name)
+    pooled = DatasetRecipe(labels=("a.csv", "b.csv"))
+    named = DatasetRecipe(labels=("a.csv", "b.csv"), label_names="names.txt")
+    digests = {
+        label_file_digest(tmp_path, recipe) for recipe in (pooled, named, DatasetRecipe(labels="a.csv"))
+    }
+    (tmp_path / "names.txt").write_text("other")
+    assert len({*digests, label_file_digest(tmp_path, named)}) == 4
+    (tmp_path / "names.txt").unlink()
+    assert label_file_digest(tmp_path, named) is None
+    assert label_file_digest(tmp_path, pooled) in digests

@@ -19,6 +19,20 @@ def test_recipe_defaults():
     assert SplitRecipe(folds=5).validation is None
 
 
+def test_one_may_stand_for_a_list():
+    one = check_recipe(
+        {"labels": "a.csv", "format": "long", "class_column": "c"}, DatasetRecipe, "dataset.toml"
+    )
+    assert (one.labels, one.class_column, one.label_names) == (("a.csv",), ("c",), None)
+    content = {
+        "labels": ["a.csv", "b.csv"],
+        "label_names": "names.txt",
+        "soft": {"positive_from": 1, "negative_to": 0},
+    }
+    several = check_recipe(content, DatasetRecipe, "dataset.toml")
+    assert (several.labels, several.label_names) == (("a.csv", "b.csv"), {"": "names.txt"})
+
+
 def test_recipe_errors_come_all_at_once():
     content = {
         "format": "folders",
@@ -67,6 +81,23 @@ def test_recipe_errors_come_all_at_once():
         {"labels": "a", "white_level": 65536},
         {"labels": "a", "delimiter": "\n"},
         {"format": "folders", "group": {"column": "g"}},
+        {"labels": []},
+        {"labels": ["a", 1]},
+        {"labels": ["a", "a"]},
+        {"labels": "a", "format": "long", "class_column": ["c", "c"]},
+        {"labels": "a", "format": "long", "class_column": ["c", "d"], "label_names": {"e": "f"}},
+        {"labels": "a", "label_names": {"e": "f"}},
+        {"labels": "a", "label_names": 1},
+        {"labels": "a", "soft": {}},
+        {"labels": "a", "soft": {"positive_from": 0.5, "negative_to": 0.5}},
+        {"labels": "a", "soft": {"positive_from": 0.4, "negative_to": 0.6}},
+        {"labels": "a", "soft": {"positive_from": 1.1, "negative_to": 0.5}},
+        {"labels": "a", "soft": {"positive_from": 0.5, "negative_to": -0.1}},
+        {"labels": "a", "format": "long", "soft": {"positive_from": 0.6, "negative_to": 0.4}},
+        {"labels": "a", "fraction": 0.0},
+        {"labels": "a", "fraction": 1.1},
+        {"labels": "a", "allow_missing": -1},
+        {"format": "folders", "allow_missing": 1},
     ],
 )
 def test_recipe_contradictions(content):

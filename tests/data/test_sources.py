@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from zips import Entry, write_zip
 
@@ -33,15 +31,21 @@ def test_table_lies_beside_the_archive_or_inside(tmp_path):
         tmp_path / "a.zip", Entry("labels.csv", b"inside"), Entry("d/deep.csv", b"deep"), Entry("x.png")
     )
     files = ZipFiles(tmp_path / "a.zip")
-    assert find_table(files, tmp_path, "labels.csv") == (Path(f"{tmp_path / 'a.zip'}: labels.csv"), b"inside")
-    assert find_table(files, tmp_path, "./d/deep.csv")[1] == b"deep"
+
+    def found(name):
+        table = find_table(files, tmp_path, name)
+        with table.open() as file:
+            return table.name, file.read()
+
+    assert found("labels.csv") == (f"{tmp_path / 'a.zip'}: labels.csv", b"inside")
+    assert found("./d/deep.csv")[1] == b"deep"
     (tmp_path / "labels.csv").write_text("beside")
-    assert find_table(files, tmp_path, "labels.csv") == (tmp_path / "labels.csv", None)
+    assert found("labels.csv") == (str(tmp_path / "labels.csv"), b"beside")
     with pytest.raises(DataError) as caught:
         find_table(files, tmp_path, "none.csv")
     assert f"{tmp_path / 'none.csv'}: is missing, and {tmp_path / 'a.zip'} does not hold" in str(caught.value)
     assert "'none.csv' either, only d/deep.csv, labels.csv; correct labels" in str(caught.value)
-    assert find_table(FolderFiles(tmp_path), tmp_path, "none.csv") == (tmp_path / "none.csv", None)
+    assert find_table(FolderFiles(tmp_path), tmp_path, "none.csv").name == str(tmp_path / "none.csv")
 
 
 def test_errors_in_a_table_inside_name_archive_table_and_line(tmp_path):

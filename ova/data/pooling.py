@@ -1,0 +1,95 @@
+"""One entry per image: rows that repeat an image are refused, except that several tables may agree on one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ova.data.alike import distinct
+from ova.data.label_forms import Labelled, first_rows
+from ova.data.label_sheet import LabelSheet
+from ova.data.labels import LeftOut
+from ova.data.problems import Ledger, Problem
+from ova.data.texts import Texts
+
+
+def pool(labelled: Labelled, sheet: LabelSheet, ledger: Ledger) -> Labelled:
+    """Keep the first entry of every image.
+
+    Args:
+        labelled: Entries; the rows of each are of one table.
+        sheet: Where they come from.
+        ledger: Told of an image that comes again in its own table, or in another with other labels.
+
+    Returns:
+        The images, each once; those that another table repeats with the same labels are reported as left out.
+    """
+    images = Texts.of(labelled.images)
+    first, image_of = distinct(images)
+    if len(first) == len(images):
+        return labelled
+    again = np.setdiff1d(np.arange(len(images)), first, assume_unique=True)
+    earlier = first[image_of[again]]
+    equal = (labelled.values[again] == labelled.values[earlier]).all(axis=1)
+    row_of = first_rows(labelled.owners, len(images))
+    starts = np.array(sheet.starts)
+    table_of = np.searchsorted(starts, row_of, side="right")
+    # Two tables may each repeat an image of a third: what counts is an earlier entry of the same table.
+    pairs = image_of[again] * (len(starts) + 1) + table_of[again]
+    known = image_of[first] * (len(starts) + 1) + table_of[first]
+    same_table = np.isin(pairs, known)
+    same_table[np.setdiff1d(np.arange(len(pairs)), np.unique(pairs, return_index=True)[1])] = True
+    _report(sheet, row_of[again], row_of[earlier], equal, same_table, ledger)
+    shared = len(np.unique(image_of[again][equal & ~same_table]))
+    left_out = (LeftOut("in several tables with the same labels, counted once", shared, len(first)),)
+    return replace(
+        labelled,
+        images=images.take(first),
+        values=labelled.values[first],
+        owners=np.where(labelled.owners >= 0, image_of[labelled.owners], -1),
+        left_out=labelled.left_out + (left_out if shared else ()),
+    )
+
+
+def _report(
+    sheet: LabelSheet,
+    rows: NDArray[np.intp],
+    earlier: NDArray[np.intp],
+    equal: NDArray[np.bool_],
+    same_table: NDArray[np.bool_],
+    ledger: Ledger,
+) -> None:
+    """Report entries of an image that came before, unless it was another table that agrees on the labels.
+
+    Args:
+        sheet: For names and lines.
+        rows: (r,) rows of entries whose image came before.
+        earlier: (r,) the row where it came first.
+        equal: (r,) whether the labels are the same.
+        same_table: (r,) whether an earlier entry is of the same table.
+        ledger: Told of them.
+    """
+    wrong = np.flatnonzero(same_table | ~equal)
+    if not len(wrong):
+        return
+    first = int(wrong[0])
+    conflicts = int(np.sum(~equal[wrong]))
+    one, other = int(earlier[first]), int(rows[first])
+    place = f"lines {sheet.lines[one]} and {sheet.lines[other]}"
+    if len(sheet.tables) > 1:
+        place = f"{sheet.where(one)} and {sheet.where(other)}"
+    ledger.add(
+        f"an image of an earlier row again {sheet.rows(rows[wrong].tolist())} "
+        f"({sheet.images[other]!r} in {place}), "
+        f"{conflicts} of them with conflicting labels; keep one row per image",
+        (
+            Problem(
+                sheet.images[rows[at]],
+                f"{'the same' if equal[at] else 'conflicting'} labels in {sheet.where(int(earlier[at]))}",
+                sheet.where(int(rows[at])),
+            )
+            for at in wrong.tolist()
+        ),
+    )

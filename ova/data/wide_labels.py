@@ -1,0 +1,99 @@
+"""A table with a row per image and a column per label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from ova.data.label_cells import REFUSED, allowed, cell_value
+from ova.data.label_forms import Labelled, refuse_unknown
+from ova.data.label_sheet import LabelSheet
+from ova.data.labels import UNKNOWN, LeftOut
+from ova.data.problems import Ledger, Problem
+from ova.data.recipe import DatasetRecipe
+from ova.errors import DataError, first_few
+
+
+def from_wide(
+    sheet: LabelSheet, recipe: DatasetRecipe, names: Mapping[str, str] | None, ledger: Ledger
+) -> Labelled:
+    """Take a row per image, whose cells in a label column are 1, 0 or blank (unknown).
+
+    Args:
+        sheet: The rows.
+        recipe: Which columns to drop, and how to read numbers between 0 and 1.
+        names: Column -> name of its label; columns are named by themselves without it.
+        ledger: Told of cells that are anything else.
+
+    Raises:
+        DataError: A column has no name, or drop_classes names no label.
+    """
+    label_of = _label_names(sheet, names)
+    dropped = set(recipe.drop_classes)
+    refuse_unknown(sheet.name, dropped, set(label_of.values()))
+    kept = [column for column, label in label_of.items() if label not in dropped]
+    values = np.empty((len(sheet), len(kept)), np.int8)
+    refused: dict[str, list[int]] = {}
+    for position, column in enumerate(kept):
+        words, codes = sheet.coded[column]
+        meaning = np.array([cell_value(word, recipe.soft) for word in words], np.int8)
+        if (meaning == REFUSED).any():
+            refused[column] = np.flatnonzero(meaning[codes] == REFUSED).tolist()
+            meaning[meaning == REFUSED] = UNKNOWN
+        values[:, position] = meaning[codes]
+    if refused:
+        _report(sheet, refused, recipe, ledger)
+    gone = [column for column, label in label_of.items() if label in dropped]
+    labels = [label_of[column] for column in kept]
+    return Labelled(
+        sheet.images, labels, values, np.arange(len(sheet)), tuple(_dropped(sheet, gone, label_of, recipe))
+    )
+
+
+def _label_names(sheet: LabelSheet, names: Mapping[str, str] | None) -> dict[str, str]:
+    columns = sheet.columns.coded
+    if names is None:
+        return dict(zip(columns, columns, strict=True))
+    if missing := [repr(column) for column in columns if column not in names]:
+        raise DataError(f"{sheet.name}: label_names has no name for the columns {first_few(missing)}")
+    return {column: names[column] for column in columns}
+
+
+def _report(
+    sheet: LabelSheet, refused: Mapping[str, list[int]], recipe: DatasetRecipe, ledger: Ledger
+) -> None:
+    summaries: list[str] = []
+    examples: list[str] = []
+    for column, rows in refused.items():
+        found = list(dict.fromkeys(_cell(sheet, column, row) for row in rows[:10]))
+        shown = first_few([repr(cell[:40]) for cell in found], 3)
+        summaries.append(f"column {column!r} {sheet.rows(rows)} has {shown}")
+        examples += found
+    ledger.add(
+        f"{first_few(summaries)}; {allowed(examples, recipe.soft)}",
+        (
+            Problem(
+                sheet.images[row],
+                f"column {column!r} has {_cell(sheet, column, row)[:40]!r}",
+                sheet.where(row),
+            )
+            for column, rows in refused.items()
+            for row in rows
+        ),
+    )
+
+
+def _cell(sheet: LabelSheet, column: str, row: int) -> str:
+    words, codes = sheet.coded[column]
+    return words[codes[row]]
+
+
+def _dropped(
+    sheet: LabelSheet, columns: Sequence[str], label_of: Mapping[str, str], recipe: DatasetRecipe
+) -> Iterator[LeftOut]:
+    for column in columns:
+        words, codes = sheet.coded[column]
+        positive = np.array([cell_value(word, recipe.soft) == 1 for word in words], bool)
+        if count := int(positive[codes].sum()):
+            yield LeftOut(f"positives of the dropped class {label_of[column]!r}", count, len(sheet), "rows")
