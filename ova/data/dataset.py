@@ -20,8 +20,9 @@ from ova.data.problems import Problem, RefusedData
 from ova.data.read_labels import read_label_table
 from ova.data.recipe import DatasetRecipe
 from ova.data.sources import open_files
-from ova.data.splits import Split, stored_split
+from ova.data.splits import Split
 from ova.data.store import PixelStore, StoreSpec, prepare_stores
+from ova.data.stored_split import stored_split
 from ova.errors import DataError, RecipeError
 from ova.progress import Progress
 from ova.recipes import load_recipe
@@ -40,6 +41,8 @@ class Dataset:
     facts: Mapping[str, ImageFacts]
     split: Split
     stores: Mapping[StoreSpec, PixelStore]
+    together: Sequence[Sequence[str]] = ()
+    """Clusters of near duplicates, which the split keeps in one part."""
 
     def decode(self, image: str, channels: int) -> NDArray[np.uint8]:
         """Decode one image as the stores have it, but in its own size; see `ova.data.images.decode_image`."""

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from ova.recipes import Settings
 
+DEFAULT_TEST = 0.2
 DEFAULT_VALIDATION = 0.2
 
 
@@ -69,27 +70,41 @@ class SplitRecipe(Settings):
     seed: int = 0
     """Another seed gives another split."""
 
-    test: float = Field(default=0.2, gt=0, lt=1)
-    """Share of the images kept for the final test."""
+    test: float | None = Field(default=None, gt=0, lt=1)
+    """Share of the images kept for the final test; 0.2 when neither this nor test_per_class is given."""
+
+    test_per_class: int | None = Field(default=None, ge=1)
+    """Instead of a share: positives of every label, and images of none, that are kept for the final test."""
 
     validation: float | None = Field(default=None, gt=0, lt=1)
-    """Share of the images to choose epochs and calibrate on; 0.2 when neither this nor folds is given."""
+    """Share of the images to choose epochs and calibrate on (with test_per_class: of those outside the test);
+    0.2 when neither this nor folds is given."""
 
     folds: int | None = Field(default=None, ge=2)
     """Number of folds in which the images outside the test are validated in turn."""
 
+    min_positives: int = Field(default=2, ge=0)
+    """Positives of every label that every part should have; what cannot be met is told, and is no error."""
+
     @model_validator(mode="before")
     @classmethod
     def _fill(cls, content: Any) -> Any:
-        if isinstance(content, dict) and content.get("validation") is None and content.get("folds") is None:
-            return {**content, "validation": DEFAULT_VALIDATION}
-        return content
+        if not isinstance(content, dict):
+            return content
+        filled = dict(content)
+        if content.get("validation") is None and content.get("folds") is None:
+            filled["validation"] = DEFAULT_VALIDATION
+        if content.get("test") is None and content.get("test_per_class") is None:
+            filled["test"] = DEFAULT_TEST
+        return filled
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.test is not None and self.test_per_class is not None:
+            raise ValueError("give test or test_per_class, not both")
         if self.validation is not None and self.folds is not None:
             raise ValueError("give validation or folds, not both")
-        if self.validation is not None and self.test + self.validation >= 1:
+        if (self.test or 0) + (self.validation or 0) >= 1:
             raise ValueError("test + validation leave nothing to train on; they must add up to less than 1")
         return self
 

@@ -1,22 +1,31 @@
-"""Split images into training, validation and test without parting a group or identical pixels."""
+"""Split images into training, validation and test without parting what belongs together.
+
+Shape letters: n images, c clusters, p parts, k labels, s signatures (see `ova.data.traits`).
+"""
 
 from __future__ import annotations
 
 import hashlib
-import math
-from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ova.data.clusters import Clusters, find_clusters
 from ova.data.labels import LabelTable
-from ova.data.recipe import DEFAULT_VALIDATION, SplitRecipe
-from ova.digests import digest_json
-from ova.errors import ArtefactError, DataError
-from ova.storage import read_csv, read_json, write_csv, write_json
-from ova.workspace import Workspace
+from ova.data.recipe import SplitRecipe
+from ova.data.stratify import place_clusters
+from ova.data.traits import Traits, find_traits
+from ova.data.wanted import bound_to, by_share, per_class
+from ova.errors import DataError
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
-_ROUNDING = 1e-9
+_LOOSE = -1
+# Training, validation and test: so many parts share the positives of a scarce label when the test is drawn,
+# with folds too, so that the test rows do not depend on them.
+_USUAL_PARTS = 3
 
 
 @dataclass(frozen=True)
@@ -31,175 +40,132 @@ class Split:
         return tuple(sorted({part for part in self.part_of.values() if part.startswith("fold-")}))
 
 
-def make_split(table: LabelTable, pixels: Mapping[str, str], recipe: SplitRecipe) -> Split:
-    """Split a table, stratified on the combination of its labels.
+@dataclass(frozen=True)
+class Kept:
+    """What an earlier split decides."""
+
+    part_of: Mapping[str, str]
+    """Image -> its part."""
+    only_test: bool = False
+    """Whether only that an image is a test row, or is none, is kept."""
+
+
+def make_split(
+    table: LabelTable,
+    pixels: Mapping[str, str],
+    recipe: SplitRecipe,
+    together: Sequence[Sequence[str]] = (),
+    kept: Kept | None = None,
+) -> Split:
+    """Split a table, stratified on its labels, their pairs and their combinations.
+
+    The test part is drawn first: it depends neither on the folds nor on the share of validation. Clusters of
+    images that an earlier split knows stay where they were; where such images were apart and belong together
+    now, `joined_part` says where they go.
 
     Args:
         table: Images, labels and groups.
-        pixels: Image -> digest of its pixels; equal digests stay on one side.
-        recipe: Seed and shares.
+        pixels: Image -> digest of its pixels; equal digests stay in one part.
+        recipe: Seed, shares and promises.
+        together: More image ids that must not be parted, such as near duplicates.
+        kept: An earlier split, if there is one.
 
     Returns:
         The part of every image, a pure function of the content, whatever the order of rows or columns.
-    """
-    cluster_of = _clusters(table, pixels)
-    strata: dict[str, list[Hashable]] = defaultdict(list)
-    by_name = sorted(range(len(table.labels)), key=lambda column: table.labels[column])
-    for row, image in enumerate(table.images):
-        strata[cluster_of[image]].append(tuple(table.values[row, by_name].tolist()))
-    shares = part_shares(recipe)
-    if len(strata) < len(shares):
-        raise DataError(
-            f"{len(strata)} groups of images cannot fill {len(shares)} parts; add images or groups"
-        )
-    assigned = _assign_parts(strata, recipe)
-    return Split({image: assigned[cluster_of[image]] for image in table.images})
-
-
-def _assign_parts(strata: Mapping[str, Sequence[Hashable]], recipe: SplitRecipe) -> dict[str, str]:
-    """Draw the test part as for one validation part; with folds, divide all the rest among them.
-
-    So a change from validation to folds keeps the test rows, and what was learnt on the others stays clean.
-    """
-    if recipe.folds is None:
-        return assign_groups(strata, part_shares(recipe), recipe.seed)
-    held_out = min(DEFAULT_VALIDATION, (1 - recipe.test) / 2)
-    one_part = {TRAIN: 1 - recipe.test - held_out, VALIDATION: held_out, TEST: recipe.test}
-    assigned = assign_groups(strata, one_part, recipe.seed)
-    rest = {group: strata[group] for group, part in assigned.items() if part != TEST}
-    folds = {f"fold-{number}": 1 / recipe.folds for number in range(1, recipe.folds + 1)}
-    return assigned | assign_groups(rest, folds, recipe.seed)
-
-
-def part_shares(recipe: SplitRecipe) -> dict[str, float]:
-    """Return the share of the images that each part gets, adding up to 1."""
-    if recipe.folds is not None:
-        each = (1 - recipe.test) / recipe.folds
-        return {TEST: recipe.test, **{f"fold-{number}": each for number in range(1, recipe.folds + 1)}}
-    validation = DEFAULT_VALIDATION if recipe.validation is None else recipe.validation
-    return {TRAIN: 1 - recipe.test - validation, VALIDATION: validation, TEST: recipe.test}
-
-
-def assign_groups(
-    strata: Mapping[str, Sequence[Hashable]], shares: Mapping[str, float], seed: int
-) -> dict[str, str]:
-    """Assign whole groups to parts so that every stratum keeps its share in every part.
-
-    Groups are placed stratum by stratum, rare strata and large groups first, each into the part that
-    lacks most of its rarest stratum. Where that is less than an image, a part that other strata left a whole
-    image short goes first: otherwise the only image of a combination would always be trained on, and a table
-    of many rare combinations would leave nothing to test. Among equals the order is a hash of (seed, group
-    name), never the order of the table.
-
-    Args:
-        strata: Group name -> the stratum (label combination) of each of its images.
-        shares: Part name -> share of the images, adding up to 1.
-        seed: Any integer; another seed gives another split.
-
-    Returns:
-        Group name -> part name.
-    """
-    wanted: dict[Hashable, int] = defaultdict(int)
-    for members in strata.values():
-        for stratum in members:
-            wanted[stratum] += 1
-    everything = sum(wanted.values())
-    placed: dict[tuple[str, Hashable], int] = defaultdict(int)
-    totals: dict[str, int] = defaultdict(int)
-
-    def rarest(group: str) -> Hashable:
-        return min(strata[group], key=lambda stratum: (wanted[stratum], str(stratum)))
-
-    def order(group: str) -> tuple[int, str, int, str]:
-        scarce, digest = rarest(group), hashlib.sha256(f"{seed}:{group}".encode()).hexdigest()
-        return wanted[scarce], str(scarce), -len(strata[group]), digest
-
-    def need(part: str, stratum: Hashable) -> tuple[int, float, float]:
-        """How much a part needs an image of a stratum: the greatest tuple first."""
-        share, own = shares[part], placed[part, stratum]
-        lack, overall = share * wanted[stratum] - own, share * everything - totals[part]
-        if lack > 1 - _ROUNDING:
-            return 2, lack, overall
-        others = sum(totals.values()) - sum(placed[each, stratum] for each in shares)
-        debt = math.trunc(share * others - (totals[part] - own))
-        return int(lack > _ROUNDING), lack + debt, overall
-
-    assignment: dict[str, str] = {}
-    for group in sorted(strata, key=order):
-        scarce = rarest(group)
-        part = max(shares, key=lambda candidate: need(candidate, scarce))
-        assignment[group] = part
-        totals[part] += len(strata[group])
-        for member in strata[group]:
-            placed[part, member] += 1
-    return assignment
-
-
-def stored_split(
-    workspace: Workspace, table: LabelTable, pixels: Mapping[str, str], recipe: SplitRecipe
-) -> Split:
-    """Return the split of a workspace, made once and reused until the data it was made from changes.
-
-    A label column that is added later changes nothing: the split stays that of the labels it was stratified
-    on, so that heads which are already trained stay what they are.
 
     Raises:
-        ArtefactError: The split on disk was edited or damaged.
+        DataError: There are fewer clusters than parts.
     """
-    stored = _read_split(workspace)
-    if stored is not None:
-        labels, origin, split = stored
-        known = [label for label in labels if label in table.labels]
-        if len(known) == len(labels) and origin == _origin(table, labels, pixels, recipe):
-            return split
-    split = make_split(table, pixels, recipe)
-    rows = [(image, split.part_of[image]) for image in sorted(table.images)]
-    labels = sorted(table.labels)
-    origin = _origin(table, labels, pixels, recipe)
-    workspace.split_origin.unlink(missing_ok=True)  # a crash between the two leaves no pair that disagrees
-    write_csv(workspace.split_table, ("image", "part"), rows)
-    record = {"labels": labels, "origin": origin, "table": digest_json(rows)}
-    write_json(workspace.split_origin, record)
-    return split
+    shares = rest_shares(recipe)
+    clusters = find_clusters(table, pixels, together)
+    if len(clusters.names) <= len(shares):
+        found = f"{len(clusters.names)} groups of images cannot fill {len(shares) + 1} parts"
+        raise DataError(f"{found}; add images or groups")
+    images = [table.images[row] for row in clusters.rows.tolist()]
+    by_name = sorted(range(len(table.labels)), key=table.labels.__getitem__)
+    traits = find_traits(clusters, table.values[clusters.rows][:, by_name])
+    rank = _rank(clusters.names, recipe.seed)
+    before = _parts_before(clusters, images, kept or Kept({}))
+    tested = _draw_test(traits, rank, before, recipe)
+    if kept is not None and kept.only_test:
+        before = [None] * len(before)
+    rest = _divide_rest(traits, rank, np.flatnonzero(~tested), before, recipe)
+    parts = np.array([TEST, *shares], object)
+    numbers = np.zeros(len(tested), np.intp)
+    numbers[~tested] = 1 + rest
+    return Split(dict(zip(images, parts[numbers[clusters.of_image]].tolist(), strict=True)))
 
 
-def _read_split(workspace: Workspace) -> tuple[list[str], str, Split] | None:
-    if not workspace.split_origin.exists():
-        return None
-    origin = read_json(workspace.split_origin)
-    rows = [(row.get("image", ""), row.get("part", "")) for row in read_csv(workspace.split_table)]
-    complete = isinstance(origin, dict) and {"labels", "origin", "table"} <= origin.keys()
-    if not complete or digest_json(rows) != origin["table"]:
-        raise ArtefactError(
-            f"{workspace.split_table} no longer matches {workspace.split_origin.name}; "
-            "remove both to split again (heads trained on the old split are then trained anew)"
-        )
-    return origin["labels"], origin["origin"], Split(dict(rows))
+def rest_shares(recipe: SplitRecipe) -> dict[str, float]:
+    """Return the parts other than the test and their shares of the images outside it, adding up to 1."""
+    if recipe.folds is not None:
+        return {f"fold-{number}": 1 / recipe.folds for number in range(1, recipe.folds + 1)}
+    assert recipe.validation is not None  # noqa: S101 (filled by the recipe)
+    share = recipe.validation / (1 - (recipe.test or 0))
+    return {TRAIN: 1 - share, VALIDATION: share}
 
 
-def _origin(table: LabelTable, labels: Sequence[str], pixels: Mapping[str, str], recipe: SplitRecipe) -> str:
-    """Digest what a split depends on, by name, in sorted order."""
-    columns = [table.column(label).tolist() for label in labels]
-    rows = sorted(
-        [image, table.groups[row], pixels[image], *(column[row] for column in columns)]
-        for row, image in enumerate(table.images)
-    )
-    return digest_json([recipe.model_dump(mode="json"), list(labels), rows])
+def joined_part(parts: Sequence[str]) -> str:
+    """Return where images go that were in these parts and must be in one now.
+
+    An image that was learnt from never becomes a test row: training wins, then the fold or validation part
+    that most of them are in, and only images that were all test rows remain test rows.
+    """
+    counts = Counter(parts)
+    if TRAIN in counts:
+        return TRAIN
+    others = sorted(part for part in counts if part != TEST)
+    return max(others, key=counts.__getitem__) if others else TEST
 
 
-def _clusters(table: LabelTable, pixels: Mapping[str, str]) -> dict[str, str]:
-    """Join images that share a group or their pixels; a cluster is named by its first image."""
-    parent = {image: image for image in table.images}
+def _draw_test(
+    traits: Traits, rank: NDArray[np.intp], before: Sequence[str | None], recipe: SplitRecipe
+) -> NDArray[np.bool_]:
+    """Say which clusters are the test part, (c,)."""
+    pinned = np.array([_LOOSE if part is None else int(part == TEST) for part in before], np.intp)
+    if recipe.test is None:
+        assert recipe.test_per_class is not None  # noqa: S101 (checked by the recipe)
+        traits, wanted = per_class(traits, recipe.test_per_class)
+        return place_clusters(traits, rank, pinned, wanted) == 1
+    aim = np.minimum(recipe.min_positives, traits.totals[traits.per_label] // _USUAL_PARTS)
+    fewest = np.stack([(_USUAL_PARTS - 1) * aim, aim], axis=1)
+    wanted = by_share(traits, np.array([1 - recipe.test, recipe.test]), fewest)
+    return place_clusters(traits, rank, pinned, wanted) == 1
 
-    def root(image: str) -> str:
-        while parent[image] != image:
-            parent[image] = parent[parent[image]]
-            image = parent[image]
-        return image
 
-    first_with: dict[tuple[str, str], str] = {}
-    for row, image in enumerate(table.images):
-        for key in (("group", table.groups[row]), ("pixels", pixels[image])):
-            one, other = sorted((root(first_with.setdefault(key, image)), root(image)))
-            parent[other] = one
-    return {image: root(image) for image in table.images}
+def _divide_rest(
+    traits: Traits,
+    rank: NDArray[np.intp],
+    rest: NDArray[np.intp],
+    before: Sequence[str | None],
+    recipe: SplitRecipe,
+) -> NDArray[np.intp]:
+    """Number the parts of the clusters outside the test."""
+    names = rest_shares(recipe)
+    number_of = {name: number for number, name in enumerate(names)}
+    pinned = np.array([number_of.get(before[cluster] or "", _LOOSE) for cluster in rest.tolist()], np.intp)
+    shares = np.array(list(names.values()))
+    left = traits.subset(rest)
+    aim = np.minimum(recipe.min_positives, left.totals[left.per_label] // len(shares))
+    wanted = by_share(left, shares, np.repeat(aim[:, None], len(shares), axis=1))
+    if recipe.test is not None:
+        wanted = bound_to(wanted, np.outer(traits.per_signature, shares * (1 - recipe.test)))
+    return place_clusters(left, rank[rest], pinned, wanted)
+
+
+def _parts_before(clusters: Clusters, images: Sequence[str], kept: Kept) -> list[str | None]:
+    """Return the part that an earlier split gives to each cluster, or None for new ones."""
+    found: list[list[str]] = [[] for _ in clusters.names]
+    if kept.part_of:
+        for image, cluster in zip(images, clusters.of_image.tolist(), strict=True):
+            if (part := kept.part_of.get(image)) is not None:
+                found[cluster].append(part)
+    return [joined_part(parts) if parts else None for parts in found]
+
+
+def _rank(names: Sequence[str], seed: int) -> NDArray[np.intp]:
+    """Order clusters by a hash of (seed, name): as good as random, and never that of the table, (c,)."""
+    digests = [hashlib.sha256(f"{seed}:{name}".encode()).digest() for name in names]
+    rank = np.empty(len(names), np.intp)
+    rank[sorted(range(len(names)), key=digests.__getitem__)] = np.arange(len(names))
+    return rank

@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
 
 from ova.data.labels import LabelTable
 from ova.data.recipe import SplitRecipe
-from ova.data.splits import assign_groups, make_split, part_shares, stored_split
-from ova.errors import ArtefactError, DataError
-from ova.workspace import Workspace
+from ova.data.splits import joined_part, make_split, rest_shares
+from ova.errors import DataError
 
 
 def table_of(values, groups=None, labels=None) -> LabelTable:
@@ -20,6 +18,11 @@ def table_of(values, groups=None, labels=None) -> LabelTable:
     images = tuple(f"{row:04d}.png" for row in range(len(cells)))
     names = tuple(labels or "abcdefgh"[: cells.shape[1]])
     return LabelTable(images, names, cells, tuple(groups or images))
+
+
+def part_shares(recipe: SplitRecipe) -> dict[str, float]:
+    test = recipe.test or 0.0
+    return {"test": test, **{part: share * (1 - test) for part, share in rest_shares(recipe).items()}}
 
 
 def unlike(table: LabelTable) -> dict[str, str]:
@@ -92,6 +95,7 @@ def test_groups_and_pixels_are_joined_through_each_other():
 @settings(max_examples=80, deadline=None)
 def test_every_stratum_keeps_its_share_within_one_image(values, recipe):
     table = table_of(values)
+    recipe = recipe.model_copy(update={"min_positives": 0})  # a promise comes before a share
     part_of = make_split(table, unlike(table), recipe).part_of
     for counted in counts_by_stratum(table, part_of).values():
         for part, share in part_shares(recipe).items():
@@ -103,49 +107,86 @@ def test_every_stratum_keeps_its_share_within_one_image(values, recipe):
 )
 @pytest.mark.parametrize("copies", [1, 2, 3])
 def test_rare_combinations_are_not_all_trained_on(recipe, copies):
-    strata = {f"{number}-{copy}": [number] for number in range(300 // copies) for copy in range(copies)}
-    counted = Counter(assign_groups(strata, part_shares(recipe), seed=1).values())
+    codes = np.repeat(np.arange(300 // copies), copies)
+    table = table_of(codes[:, None] >> np.arange(9) & 1, labels="abcdefghi")
+    counted = Counter(make_split(table, unlike(table), recipe).part_of.values())
     for part, share in part_shares(recipe).items():
-        assert abs(counted[part] - share * len(strata)) <= 3, counted
+        assert abs(counted[part] - share * len(codes)) <= 3, counted
 
 
-def test_shares_agree_with_scikit_learn():
-    table = unbalanced(500)
-    strata = [str(row) for row in table.values.tolist()]
-    part_of = make_split(table, unlike(table), SplitRecipe(test=0.25)).part_of
-    reference = StratifiedShuffleSplit(1, test_size=0.25, random_state=0)
-    _, tested = next(reference.split(strata, strata))
-    ours = Counter(strata[row] for row, image in enumerate(table.images) if part_of[image] == "test")
-    theirs = Counter(strata[row] for row in tested)
-    assert ours.keys() == theirs.keys()
-    assert all(abs(ours[stratum] - theirs[stratum]) <= 1 for stratum in ours)
+@given(st.lists(st.integers(1, 12), min_size=8, max_size=40), st.integers(0, 3), RECIPES)
+@settings(max_examples=80)
+def test_shares_of_groups_are_met_within_the_largest_group(sizes, labels, recipe):
+    groups = [f"g{number}" for number, size in enumerate(sizes) for _ in range(size)]
+    values = np.random.default_rng(len(groups)).random((len(groups), labels + 1)) < 0.3
+    table = table_of(values, groups)
+    counted = Counter(make_split(table, unlike(table), recipe).part_of.values())
+    for part, share in part_shares(recipe).items():
+        assert abs(counted[part] - share * len(groups)) <= 2 * max(sizes)
+
+
+def test_negatives_are_spread_where_they_are_scarce():
+    values = np.full((200, 2), -1)
+    values[:, 0] = np.arange(200) % 5 != 0  # 40 negatives
+    values[:30, 1] = np.arange(30) % 3 != 0  # 10 negatives among 30 known
+    table = table_of(values)
+    part_of = make_split(table, unlike(table), SplitRecipe()).part_of
+    for column, count in ((0, 40), (1, 10)):
+        found = Counter(part_of[image] for image in np.array(table.images)[values[:, column] == 0].tolist())
+        assert abs(found["test"] - 0.2 * count) < 1.5
+        assert abs(found["validation"] - 0.2 * count) < 1.5
+
+
+# A fixed number of test rows per class
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_grouped_folds_are_about_as_even_as_those_of_scikit_learn(seed):
-    generator = np.random.default_rng(seed)
-    groups = np.sort(generator.integers(0, 80, 400))
-    values = (generator.random((400, 1)) < 0.1 + 0.3 * (groups % 5 == 0)[:, None]).astype(np.int8)
-    table = table_of(values, [f"g{group}" for group in groups])
-    shares = {f"fold-{number}": 0.25 for number in range(1, 5)}
-    strata = defaultdict(list)
-    for group, value in zip(table.groups, values[:, 0].tolist(), strict=True):
-        strata[group].append(value)
-    assigned = assign_groups(strata, shares, seed)
-    ours = Counter(assigned[group] for group, value in zip(table.groups, values[:, 0], strict=True) if value)
-    reference = StratifiedGroupKFold(4, shuffle=True, random_state=seed)
-    theirs = [int(values[rows].sum()) for _, rows in reference.split(values, values[:, 0], groups)]
-    largest = max(map(sum, strata.values()))
-    assert max(ours.values()) - min(ours.values()) <= max(max(theirs) - min(theirs), largest)
+def test_so_many_of_every_class_are_tested(seed):
+    classes = np.repeat(np.arange(4), [200, 100, 40, 12])
+    values = np.eye(4, dtype=int)[classes]
+    table = table_of(values)
+    recipe = SplitRecipe(test_per_class=10, seed=seed)
+    part_of = make_split(table, unlike(table), recipe).part_of
+    counts = counts_by_stratum(table, part_of)
+    tested = [counts[tuple(row)]["test"] for row in np.eye(4, dtype=int).tolist()]
+    assert tested == [10, 10, 10, 6]  # of 12 at most half
+    rest = Counter(part for part in part_of.values() if part != "test")
+    assert rest["validation"] == pytest.approx(0.2 * rest.total(), abs=1)
 
 
-def test_folds_keep_the_test_rows_of_a_validation_split():
-    table = unbalanced(200)
-    one = make_split(table, unlike(table), SplitRecipe(seed=3)).part_of
-    folds = make_split(table, unlike(table), SplitRecipe(seed=3, folds=5)).part_of
-    assert {image for image, part in one.items() if part == "test"} == {
-        image for image, part in folds.items() if part == "test"
-    }
+def test_so_many_of_every_label_and_of_none_are_tested_where_labels_occur_together():
+    table = unbalanced(400)
+    part_of = make_split(table, unlike(table), SplitRecipe(test_per_class=8)).part_of
+    tested = np.array([part_of[image] == "test" for image in table.images])
+    assert table.values[tested].sum(axis=0).tolist() == [8, 8]
+    assert (table.values[tested].sum(axis=1) == 0).sum() == 8
+
+
+def test_so_many_of_every_class_are_tested_as_near_as_groups_allow():
+    values = np.repeat(np.eye(2, dtype=int), 120, axis=0)
+    groups = [f"g{row // 6}" for row in range(240)]
+    table = table_of(values, groups)
+    part_of = make_split(table, unlike(table), SplitRecipe(test_per_class=10)).part_of
+    counts = counts_by_stratum(table, part_of)
+    assert [counts[1, 0]["test"], counts[0, 1]["test"]] == [12, 12]
+
+
+# Folds
+
+
+def rows_of_test(part_of) -> set[str]:
+    return {image for image, part in part_of.items() if part == "test"}
+
+
+@pytest.mark.parametrize("settings", [{}, {"test": 0.3}, {"test_per_class": 9}, {"min_positives": 6}])
+def test_the_test_rows_depend_neither_on_folds_nor_on_the_share_of_validation(settings):
+    table = table_of(unbalanced(200).values, [f"g{row // 2}" for row in range(200)])
+    rest = [{"folds": 2}, {"folds": 5}, {"validation": 0.1}, {"validation": 0.3}]
+    splits = [
+        make_split(table, unlike(table), SplitRecipe.model_validate({"seed": 3, **settings, **other})).part_of
+        for other in rest
+    ]
+    assert all(rows_of_test(split) == rows_of_test(splits[0]) for split in splits)
 
 
 def test_folds():
@@ -154,13 +195,6 @@ def test_folds():
     assert split.folds == ("fold-1", "fold-2", "fold-3")
     assert Counter(split.part_of.values()) == {"test": 30, "fold-1": 30, "fold-2": 30, "fold-3": 30}
     assert make_split(table, unlike(table), SplitRecipe()).folds == ()
-
-
-def test_shares_add_up_to_one():
-    assert part_shares(SplitRecipe()) == pytest.approx({"train": 0.6, "validation": 0.2, "test": 0.2})
-    assert part_shares(SplitRecipe(test=0.1, folds=3)) == pytest.approx(
-        {"test": 0.1, "fold-1": 0.3, "fold-2": 0.3, "fold-3": 0.3}
-    )
 
 
 def test_too_few_groups_are_refused():
@@ -194,114 +228,18 @@ def test_seeds_differ():
             assert len(tested[one] & tested[other]) < len(tested[one]) / 2
 
 
-# On disk
-
-
-@pytest.fixture
-def workspace(tmp_path):
-    return Workspace(tmp_path)
-
-
-def stamp(workspace: Workspace) -> tuple[bytes, bytes, int]:
-    status = workspace.split_table.stat()
-    return workspace.split_table.read_bytes(), workspace.split_origin.read_bytes(), status.st_mtime_ns
-
-
-def test_split_is_stored_for_people_and_reused(workspace):
-    table = unbalanced(50)
-    split = stored_split(workspace, table, unlike(table), SplitRecipe())
-    lines = workspace.split_table.read_text().splitlines()
-    assert lines[0] == "image,part"
-    assert lines[1:] == [f"{image},{split.part_of[image]}" for image in sorted(table.images)]
-    before = stamp(workspace)
-    assert stored_split(workspace, table, unlike(table), SplitRecipe()).part_of == split.part_of
-    assert stamp(workspace) == before
-
-
-def test_stored_split_stays_when_a_label_column_is_added(workspace):
-    table = unbalanced(50)
-    split = stored_split(workspace, table, unlike(table), SplitRecipe())
-    before = stamp(workspace)
-    values = np.column_stack([np.arange(50) % 2, table.values]).astype(np.int8)
-    wider = LabelTable(table.images, ("any", *table.labels), values, table.groups)
-    assert make_split(wider, unlike(table), SplitRecipe()).part_of != split.part_of
-    assert stored_split(workspace, wider, unlike(table), SplitRecipe()).part_of == split.part_of
-    assert stamp(workspace) == before
-
-
-def _changed_label(table, pixels, recipe):
-    values = table.values.copy()
-    values[0, 0] = 1 - values[0, 0]
-    return LabelTable(table.images, table.labels, values, table.groups), pixels, recipe
-
-
-def _dropped_label(table, pixels, recipe):
-    return LabelTable(table.images, table.labels[:1], table.values[:, :1], table.groups), pixels, recipe
-
-
-def _fewer_images(table, pixels, recipe):
-    return table.subset(np.arange(49)), pixels, recipe
-
-
-def _other_groups(table, pixels, recipe):
-    return LabelTable(table.images, table.labels, table.values, ("g", "g", *table.images[2:])), pixels, recipe
-
-
-def _other_pixels(table, pixels, recipe):
-    return table, pixels | {"0000.png": "new"}, recipe
-
-
-def _other_seed(table, pixels, recipe):
-    return table, pixels, SplitRecipe(seed=1)
+# What an earlier split decides
 
 
 @pytest.mark.parametrize(
-    "change", [_changed_label, _dropped_label, _fewer_images, _other_groups, _other_pixels, _other_seed]
+    ("parts", "expected"),
+    [
+        (["test", "test"], "test"),
+        (["test", "train", "validation"], "train"),
+        (["test", "test", "validation"], "validation"),
+        (["fold-2", "test", "fold-1"], "fold-1"),
+        (["fold-2", "fold-2", "fold-1"], "fold-2"),
+    ],
 )
-def test_split_is_made_again_when_what_it_came_from_changes(workspace, change):
-    table = unbalanced(50)
-    stored_split(workspace, table, unlike(table), SplitRecipe())
-    before = stamp(workspace)
-    changed = change(table, unlike(table), SplitRecipe())
-    split = stored_split(workspace, *changed)
-    assert split.part_of == make_split(*changed).part_of
-    assert workspace.split_origin.read_bytes() != before[1]
-    assert stored_split(workspace, *changed).part_of == split.part_of
-
-
-@pytest.mark.parametrize("damage", ["part", "row", "header", "missing", "origin", "not an object"])
-def test_edited_or_damaged_split_is_refused(workspace, damage):
-    table = unbalanced(50)
-    stored_split(workspace, table, unlike(table), SplitRecipe())
-    text = workspace.split_table.read_text()
-    if damage == "part":
-        workspace.split_table.write_text(text.replace(",test", ",train", 1))
-    elif damage == "row":
-        workspace.split_table.write_text("".join(text.splitlines(keepends=True)[:-1]))
-    elif damage == "header":
-        workspace.split_table.write_text(text.replace("image,part", "image,side", 1))
-    elif damage == "missing":
-        workspace.split_table.unlink()
-    elif damage == "origin":
-        workspace.split_origin.write_text("{}")
-    else:
-        workspace.split_origin.write_text("[]")
-    with pytest.raises(ArtefactError, match=r"split\.") as caught:
-        stored_split(workspace, table, unlike(table), SplitRecipe())
-    assert caught.value.exit_code == 5
-    assert "\n" not in str(caught.value)
-
-
-def test_crash_between_table_and_origin_leaves_a_workspace_that_goes_on(workspace, monkeypatch):
-    table = unbalanced(50)
-    stored_split(workspace, table, unlike(table), SplitRecipe())
-
-    def crash(path, value):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("ova.data.splits.write_json", crash)
-        with pytest.raises(KeyboardInterrupt):
-            stored_split(workspace, table, unlike(table), SplitRecipe(seed=1))
-    expected = make_split(table, unlike(table), SplitRecipe(seed=1)).part_of
-    assert stored_split(workspace, table, unlike(table), SplitRecipe(seed=1)).part_of == expected
+def test_images_that_were_learnt_from_never_become_test_rows(parts, expected):
+    assert joined_part(parts) == joined_part(parts[::-1]) == expected
