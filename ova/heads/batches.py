@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ova.data.draws import ORDER, image_keys
+from ova.data.draws import ORDER, draw, image_keys
 from ova.data.store import PixelStore
-from ova.heads.sampling import draw_views, times_shown
+from ova.heads.sampling import list_views, times_shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +48,23 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class EpochPlan:
-    """The order and the random draws of one epoch."""
+    """The order of one epoch, and the random draws of its batches."""
 
     batches: tuple[NDArray[np.intp], ...]
     """Indices into `Rows`, batch by batch; a row that the sampler repeats comes more than once."""
-    draws: tuple[NDArray[np.float64], ...]
-    """(B, DRAWS) uniform numbers of every batch; those of a repeat are its own."""
+    repeats: tuple[NDArray[np.intp], ...]
+    """Which showing of its row in this epoch each image of a batch is, from 0."""
+    keys: NDArray[np.uint64]
+    """(N,) keys of the rows."""
+    seed: int
+    epoch: int
+
+    def draws(self, step: int) -> NDArray[np.float64]:
+        """Return (B, DRAWS) uniform numbers of a batch; those of a repeat are its own.
+
+        They are drawn when they are needed: those of a whole epoch are 320 bytes per image.
+        """
+        return draw(self.keys[self.batches[step]], self.seed, self.epoch, self.repeats[step])
 
 
 def plan_epoch(
@@ -80,12 +91,13 @@ def plan_epoch(
     times = np.ones(len(rows), np.intp)
     if per_epoch is not None and per_epoch != (len(rows) - rows.positives, rows.positives):
         times = times_shown(rows.labels, rows.keys, per_epoch, seed=seed, epoch=epoch, rotate=rotate)
-    views, draws = draw_views(rows.keys, times, seed, epoch)
-    order = np.argsort(draws[:, ORDER], kind="stable")
+    views, repeats = list_views(times)
+    order = np.argsort(draw(rows.keys[views], seed, epoch, repeats, columns=1)[:, ORDER], kind="stable")
     cuts = list(range(batch_size, len(order), batch_size))
     if cuts and len(order) - cuts[-1] == 1:
         cuts.pop()
-    return EpochPlan(tuple(np.split(views[order], cuts)), tuple(np.split(draws[order], cuts)))
+    batches, repeats = np.split(views[order], cuts), np.split(repeats[order], cuts)
+    return EpochPlan(tuple(batches), tuple(repeats), rows.keys, seed, epoch)
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:

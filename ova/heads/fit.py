@@ -145,7 +145,7 @@ def _train_epoch(
 def _train_step(state: TrainingState, material: Material, recipe: HeadRecipe, plan: EpochPlan) -> None:
     """Read, augment, forward, backward, update."""
     settings, marks, device = recipe.training, state.marks, material.device
-    rows, draws = plan.batches[marks.step], plan.draws[marks.step]
+    rows, draws = plan.batches[marks.step], plan.draws(marks.step)
     known = material.train.labels[rows]
     labels = torch.from_numpy(known).to(device, torch.float32)
     pixels = read_batch(material.store, material.train.positions[rows], device)

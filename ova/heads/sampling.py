@@ -46,13 +46,7 @@ def times_shown(
     return times
 
 
-def draw_views(
-    keys: NDArray[np.uint64], times: NDArray[np.intp], seed: int, epoch: int
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Return the rows of an epoch's views, (V,), and the random draws of each, (V, DRAWS).
-
-    The first view of a row has the draws of its image in this epoch, every further one draws of its own.
-    """
+def list_views(times: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the row of each view of an epoch, (V,), and which of its row's showings it is, (V,), from 0."""
     views = np.repeat(np.arange(len(times)), times)
-    repeats = np.arange(len(views)) - np.repeat(np.cumsum(times) - times, times)
-    return views, draw(keys[views], seed, epoch, repeats)
+    return views, np.arange(len(views)) - np.repeat(np.cumsum(times) - times, times)

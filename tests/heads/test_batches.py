@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ova.data.draws import image_keys
+from ova.data.draws import ORDER, draw, image_keys
 from ova.data.files import FolderFiles
 from ova.data.store import PixelStore, StoreSpec, prepare_stores
 from ova.heads.batches import Rows, plan_epoch, read_batch, steps_per_epoch
@@ -48,12 +48,18 @@ def test_repeated_rows_fill_the_epoch_and_keep_their_draws_when_batches_change()
     shown = {}
     for size in (4, 7):
         plan = plan_epoch(rows, size, seed=1, epoch=2, per_epoch=(10, 10))
-        assert len(plan.batches) == len(plan.draws) == steps_per_epoch(20, size)
-        indices, draws = np.concatenate(plan.batches), np.concatenate(plan.draws)
+        assert len(plan.batches) == steps_per_epoch(20, size)
+        indices = np.concatenate(plan.batches)
+        draws = np.concatenate([plan.draws(step) for step in range(len(plan.batches))])
         assert rows.labels[indices].sum() == 10
         shown[size] = [(index, draw.tobytes()) for index, draw in zip(indices.tolist(), draws, strict=True)]
     assert shown[4] == shown[7]
     assert len(set(shown[4])) == 20
+    # The order is that of the views' own draws, and a first showing has the draws of its image.
+    plain = draw(rows.keys, 1, 2)
+    order = [np.frombuffer(each)[ORDER] for _, each in shown[4]]
+    assert order == sorted(order)
+    assert {(row, plain[row].tobytes()) for row, _ in shown[4]} <= set(shown[4])
 
 
 @pytest.fixture
