@@ -274,29 +274,11 @@ def test_unknown_labels_are_left_out_of_their_head_alone(make_workspace: Callabl
     write_table(
         full.root / "data/images/data.csv", [f"{n:03d}.png" for n in range(72)], {"spot": spot, "bar": holes}
     )
-    full.split_origin.write_text(_restratified(full, spot, holes))
     assert train(full).status == "kept"
     assert train(full, "bar").status == "trained"
     record = current_run(full, "bar").read_record()
     assert record.unknown == 36
     assert sum(sum(counts) for counts in record.rows.values()) == 36
-
-
-def _restratified(workspace: Workspace, spot: list[Any], bar: list[Any]) -> str:
-    """Return a split record that fits the changed labels, so that only the blanks differ."""
-    import json
-
-    from ova.data.dataset import open_dataset as reopen
-    from ova.data.splits import _origin
-    from ova.storage import read_json
-
-    record = read_json(workspace.split_origin)
-    kept_table = workspace.split_table.read_bytes()
-    dataset = reopen(workspace)  # this splits again, on the labels with holes
-    workspace.split_table.write_bytes(kept_table)
-    pixels = {image: fact.pixels_sha256 for image, fact in dataset.facts.items()}
-    record["origin"] = _origin(dataset.table, record["labels"], pixels, dataset.recipe.split)
-    return json.dumps(record)
 
 
 def test_the_history_is_a_table_that_people_can_read(
