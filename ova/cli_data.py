@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ova import console, render, render_statistics
+from ova.errors import PartialError
 from ova.session import Json, session
 
 app = typer.Typer(no_args_is_help=True, help="Look at the data: where it is, what it holds, its split.")
@@ -34,6 +35,29 @@ def check(as_json: Json = False) -> None:
 def split(as_json: Json = False) -> None:
     """Show how many positives of each label are in each part of the split (made if there is none)."""
     _show_split(as_json)
+
+
+@app.command("preview")
+def preview(
+    heads: Annotated[list[str] | None, typer.Argument(help="Names of heads; all if none is given.")] = None,
+    images: Annotated[int, typer.Option(min=1, max=100, help="Training images to show.")] = 6,
+    epochs: Annotated[int, typer.Option(min=1, max=50, help="Epochs to show of each.")] = 6,
+    as_json: Json = False,
+) -> None:
+    """Draw what each head will see in training: stored pixels, and what augmentation makes of them."""
+    from ova.heads.preview import preview_heads
+
+    with session.progress() as progress:
+        made, skipped = preview_heads(
+            session.workspace(), heads or (), images=images, epochs=epochs, progress=progress
+        )
+    if as_json:
+        console.show_json([each.to_json() for each in made])
+    else:
+        console.show_lines([f"wrote {each.file}" for each in made])
+    if skipped:
+        total = len(made) + len(skipped)
+        raise PartialError(f"{len(skipped)} of {total} heads were not drawn: {skipped[0]}")
 
 
 @app.command("fetch")

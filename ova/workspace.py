@@ -82,6 +82,10 @@ class Workspace:
         """Names of the ensemble recipes, sorted."""
         return sorted(path.stem for path in (self.root / "ensembles").glob("*.toml"))
 
+    def preview(self, name: str) -> Path:
+        """The picture of what a head will see."""
+        return self.root / "runs" / "preview" / f"{slug(name)}.png"
+
     def head_runs(self, name: str) -> Path:
         """The folder of all runs of a head."""
         return self.root / "runs" / "heads" / slug(name)

@@ -44,6 +44,7 @@ def test_what_is_no_slug_becomes_no_path(name):
         workspace.head_recipe,
         workspace.ensemble_recipe,
         workspace.head_runs,
+        workspace.preview,
         workspace.current_run,
         workspace.ensemble_output,
     ):
@@ -74,6 +75,7 @@ def test_paths_are_those_of_the_design():
         "runs/split.csv": workspace.split_table,
         "runs/split.json": workspace.split_origin,
         "runs/store": workspace.stores,
+        "runs/preview/crack.png": workspace.preview("crack"),
         "runs/heads/crack": workspace.head_runs("crack"),
         "runs/heads/crack/current.json": workspace.current_run("crack"),
         "runs/ensembles/all": workspace.ensemble_output("all"),

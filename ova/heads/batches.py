@@ -13,8 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ova.data.augment import augment
 from ova.data.draws import ORDER, draw, image_keys
 from ova.data.store import PixelStore
+from ova.heads.recipe import HeadRecipe
 from ova.heads.sampling import list_views, times_shown
 
 
@@ -113,6 +115,26 @@ def read_batch(store: PixelStore, positions: NDArray[np.intp], device: torch.dev
     """
     pixels = torch.from_numpy(store.read(positions)).to(device)
     return pixels.permute(0, 3, 1, 2).to(torch.float32)
+
+
+def augment_batch(
+    pixels: Tensor, draws: NDArray[np.float64], labels: NDArray[np.int8], rarer: int, recipe: HeadRecipe
+) -> Tensor:
+    """Augment a batch, or those of its images that are of the rarer class if the recipe says so.
+
+    Args:
+        pixels: (B, C, H, W) float32, values 0..255; may be written to.
+        draws: (B, DRAWS) of the images in this epoch.
+        labels: (B,) 0 or 1.
+        rarer: The label that fewer training rows have.
+        recipe: Settings of the head.
+    """
+    if recipe.balance.augment_only == "all":
+        return augment(pixels, draws, recipe.augment)
+    chosen = np.flatnonzero(labels == rarer)
+    if len(chosen):
+        pixels[chosen] = augment(pixels[chosen], draws[chosen], recipe.augment)
+    return pixels
 
 
 def in_batches(count: int, batch_size: int) -> Iterator[slice]:

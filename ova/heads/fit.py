@@ -10,14 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from ova.data.augment import augment
 from ova.data.store import PixelStore
 from ova.errors import OvaError
 from ova.heads.balance import Balance
-from ova.heads.batches import EpochPlan, Rows, plan_epoch, read_batch, steps_per_epoch
+from ova.heads.batches import EpochPlan, Rows, augment_batch, plan_epoch, read_batch, steps_per_epoch
 from ova.heads.device import reduced_precision
 from ova.heads.freezing import freeze_trunk, keep_frozen_in_eval, unfreeze
 from ova.heads.head import Normalise
@@ -149,7 +147,7 @@ def _train_step(state: TrainingState, material: Material, recipe: HeadRecipe, pl
     known = material.train.labels[rows]
     labels = torch.from_numpy(known).to(device, torch.float32)
     pixels = read_batch(material.store, material.train.positions[rows], device)
-    pixels = _augment(pixels, draws, known, material.balance.rarer, recipe)
+    pixels = augment_batch(pixels, draws, known, material.balance.rarer, recipe)
     pixels, targets = mix_and_smooth(material.normalise(pixels), labels, draws, settings)
 
     # Dropout draws from torch's generator: seeded at every step, it needs no place in a checkpoint.
@@ -170,18 +168,6 @@ def _train_step(state: TrainingState, material: Material, recipe: HeadRecipe, pl
     state.loss_sum += loss.detach() * len(rows)
     state.count(labels, logits.detach() >= 0)
     marks.step += 1
-
-
-def _augment(
-    pixels: Tensor, draws: NDArray[np.float64], labels: NDArray[np.int8], rarer: int, recipe: HeadRecipe
-) -> Tensor:
-    """Augment a batch, or those of its images that are of the rarer class."""
-    if recipe.balance.augment_only == "all":
-        return augment(pixels, draws, recipe.augment)
-    chosen = np.flatnonzero(labels == rarer)
-    if len(chosen):
-        pixels[chosen] = augment(pixels[chosen], draws[chosen], recipe.augment)
-    return pixels
 
 
 def _finish_epoch(

@@ -14,6 +14,7 @@ from small import draw_images, head_recipe
 
 from ova.data.dataset import open_dataset
 from ova.errors import ArtefactError, RecipeError
+from ova.heads import batches as batches_module
 from ova.heads import fit as fit_module
 from ova.heads import members
 from ova.heads.backbones import build_backbone, classifier_keys
@@ -264,7 +265,7 @@ def test_only_the_minority_is_augmented(make_workspace: Make, monkeypatch: pytes
         return original(pixels, labels, *rest)
 
     monkeypatch.setattr(fit_module, "mix_and_smooth", spy)
-    monkeypatch.setattr(fit_module, "augment", lambda pixels, draws, settings: pixels * 0 + 99)
+    monkeypatch.setattr(batches_module, "augment", lambda pixels, draws, settings: pixels * 0 + 99)
     balance = {"augment_only": "minority", "sampler": "balanced"}
     head = head_recipe(
         augment={"flips": True},
