@@ -81,11 +81,11 @@ def unchanged(
 ) -> ImageFacts | None:
     """Return the known facts of an image if its size, its time and its decoding are still the same."""
     fact = known.get(image)
+    if fact is None:
+        return None
     try:
         status = files.status(image)
     except DataError:
         return None
     current = (*status, decoding.white_level or 0, decoding.draft_side or 0)
-    if fact and (fact.bytes, fact.modified_ns, fact.white_level, fact.draft_side) == current:
-        return fact
-    return None
+    return fact if (fact.bytes, fact.modified_ns, fact.white_level, fact.draft_side) == current else None

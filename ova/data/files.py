@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from ova.data.class_folders import folders_on_disk, images_on_disk
 from ova.data.images import IMAGE_SUFFIXES, read_image
-from ova.data.labels import inside_root
+from ova.data.labels import inside_root, safe_relative
 from ova.errors import DataError
 
 
@@ -86,6 +86,8 @@ class FolderFiles:
     """Images below a folder; their ids are paths relative to it."""
 
     root: Path
+    _folders: dict[str, str | None] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Folders whose links were followed, and their paths; None where each image is to be looked at."""
 
     @property
     def source(self) -> Path:
@@ -105,9 +107,9 @@ class FolderFiles:
 
     def status(self, image: str) -> ImageStatus:
         """Return size and time of an image file; see `ImageFiles`."""
-        path = self.root / image
+        path = f"{self.root}/{image}"
         try:
-            status = path.stat()
+            status = os.stat(path)  # noqa: PTH116 (a `Path` takes longer than the question)
         except OSError as error:
             raise DataError(
                 f"{path}: {error.strerror or error}; remove its row or restore the file"
@@ -125,7 +127,20 @@ class FolderFiles:
 
     def read(self, image: str) -> bytes:
         """Return the bytes of an image file, which lies below the root; see `ImageFiles`."""
-        return read_image(inside_root(self.root, image))
+        folder, _, name = safe_relative(image).rpartition("/")
+        if folder not in self._folders:
+            self._folders[folder] = self._inside(folder)
+        path = f"{self._folders[folder]}/{name}"
+        if self._folders[folder] is None or os.path.islink(path):  # noqa: PTH114
+            return read_image(inside_root(self.root, image))
+        return read_image(path)
+
+    def _inside(self, folder: str) -> str | None:
+        """Return the path of a folder below the root; None where it is not there or leads elsewhere."""
+        try:
+            return str(inside_root(self.root, folder)) if folder else str(self.root)
+        except DataError:
+            return None
 
     def class_folders(self) -> Mapping[str, Iterable[str]]:
         """Return the images below every top folder; see `ImageFiles`."""

@@ -15,6 +15,7 @@ Policy, the same everywhere:
 
 from __future__ import annotations
 
+import os
 import stat
 from dataclasses import dataclass
 from io import BytesIO
@@ -86,11 +87,7 @@ def decode_image(
 
 
 def decode_bytes(content: bytes, *, white_level: int | None = None, draft_side: int | None = None) -> Decoded:
-    """Decode one image into the channels that it has; see `decode_image`.
-
-    Raises:
-        DataError: It is refused; the message does not say which image it is.
-    """
+    """Decode one image into the channels that it has, as `decode_image` does; its errors do not name it."""
     image, (width, height) = _open(content, draft_side)
     orientation = _orientation(image)
     pixels = _upright(_grey_or_rgb(image, white_level or DEFAULT_WHITE_LEVEL), orientation)
@@ -121,21 +118,22 @@ def luma(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return grey
 
 
-def read_image(path: Path) -> bytes:
+def read_image(path: Path | str) -> bytes:
     """Read the bytes of an image file, if it is a regular file of a size that is decoded.
 
     Raises:
         DataError: It is missing, too large, not a regular file, or cannot be read.
     """
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116 (of many small images, every `Path` would be felt)
         if stat.S_ISDIR(status.st_mode):
             raise DataError(f"{path}: is a folder, not an image; name a JPEG or PNG file")
         if not stat.S_ISREG(status.st_mode):
             raise DataError(f"{path}: is not a regular file; name a JPEG or PNG file")
         if status.st_size > MAX_BYTES:
             raise DataError(f"{path}: {_too_large(status.st_size)}")
-        return path.read_bytes()
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+            return file.read()
     except FileNotFoundError as error:
         raise DataError(f"{path}: is missing; correct the path or the image root") from error
     except (OSError, ValueError) as error:

@@ -21,8 +21,9 @@ from ova.data.workers import PROCESSES_FROM, map_in_order
 from ova.errors import DataError, first_few
 from ova.progress import Progress, Silent
 
-# Images that a worker takes at a time.
-_CHUNK = 16
+# Images that a worker takes at a time: fewer where there are few, so that all workers end together.
+_CHUNK = 64
+_SHARE = 64
 
 
 class Look(Protocol):
@@ -122,8 +123,9 @@ class _Chunk(NamedTuple):
 
 
 def _chunks(images: Sequence[str]) -> Iterator[_Chunk]:
-    for first in range(0, len(images), _CHUNK):
-        yield _Chunk(first, [images[index] for index in range(first, min(first + _CHUNK, len(images)))])
+    size = max(1, min(_CHUNK, len(images) // _SHARE))
+    for first in range(0, len(images), size):
+        yield _Chunk(first, [images[index] for index in range(first, min(first + size, len(images)))])
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 
 import pytest
 
@@ -65,3 +66,24 @@ def test_images_of_a_folder_are_listed(files):
 def test_a_name_that_is_no_text_is_not_listed(files):
     (files.root / os.fsdecode(b"\xff.png")).touch()
     assert sorted(files.names("")) == ["a.png", "link.png"]
+
+
+def test_links_are_followed_again_for_every_image(tmp_path):
+    """What was found of a folder is kept, but not of the images in it."""
+    (tmp_path / "root" / "sub").mkdir(parents=True)
+    (tmp_path / "root" / "sub" / "a.png").write_bytes(b"inside")
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    (tmp_path / "root" / "sub" / "b.png").symlink_to(tmp_path / "secret.png")
+    (tmp_path / "root" / "sub" / "c.png").symlink_to("a.png")
+    files = FolderFiles(tmp_path / "root")
+    for _ in range(2):
+        assert files.read("sub/a.png") == files.read("sub/c.png") == b"inside"
+        with pytest.raises(DataError, match="link out of the image root"):
+            files.read("sub/b.png")
+    with pytest.raises(DataError, match="is missing"):
+        files.read("none/a.png")
+    (tmp_path / "root" / "none").mkdir()
+    (tmp_path / "root" / "none" / "a.png").write_bytes(b"late")
+    assert files.read("none/a.png") == b"late"
+    copy = pickle.loads(pickle.dumps(files))  # noqa: S301
+    assert (copy, copy.read("sub/a.png")) == (files, b"inside")
