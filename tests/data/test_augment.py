@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -214,6 +215,7 @@ def test_large_images_are_the_same_with_one_thread_and_with_two():
     assert torch.equal(together, alone)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
 def test_worker_processes_see_the_same_stream():
     """A `DataLoader` with 0, 1 and 2 workers, in a process of its own."""
     program = f"""
@@ -238,7 +240,11 @@ for workers in (0, 1, 2):
     print(hashlib.sha256(torch.cat(list(loader)).numpy().tobytes()).hexdigest())
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd="tests"
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[1],
     )
     expected = digest(augmented(pictures(COUNT), drawn(COUNT), cut(SHUFFLED, 40)))
     assert done.stdout.split() == [expected] * 3
