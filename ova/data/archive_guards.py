@@ -8,11 +8,10 @@ has refuses the whole archive; one that may befall a single file (a password, a 
 from __future__ import annotations
 
 import io
-import os
 import stat
 import unicodedata
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
@@ -44,7 +43,6 @@ class DirectoryReader(io.BufferedReader):
 
     def __init__(self, path: Path) -> None:
         super().__init__(io.FileIO(path))
-        self._size = os.fstat(self.fileno()).st_size
         self._entries = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -53,19 +51,17 @@ class DirectoryReader(io.BufferedReader):
         Raises:
             DataError: They hold too large a directory.
         """
-        left = self._size - self.tell()
-        wanted = left if size is None or size < 0 else min(size, left)
-        if wanted > MAX_DIRECTORY:
+        if size is not None and size > MAX_DIRECTORY:
             raise DataError(f"its directory is larger than {MAX_DIRECTORY // 2**20} MiB; split the archive")
-        content = super().read(max(wanted, 0))
+        content = super().read(size)
         self._entries += content.count(_ENTRY_SIGNATURE)
         if self._entries > MAX_ENTRIES:
             raise DataError(f"holds more than {MAX_ENTRIES:,} entries; split the archive")
         return content
 
 
-def named_entries(infos: Sequence[ZipInfo], end: int) -> Iterator[tuple[str, ZipInfo]]:
-    """Give every entry its plain name, after the checks of the directory as a whole.
+def sound_entries(infos: Sequence[ZipInfo], end: int) -> tuple[dict[str, ZipInfo], list[str]]:
+    """Return the files by their plain names, and the names of folders, after checking the whole directory.
 
     Args:
         infos: All entries.
@@ -78,25 +74,23 @@ def named_entries(infos: Sequence[ZipInfo], end: int) -> Iterator[tuple[str, Zip
     if not infos:
         raise DataError("holds no file; name the right archive")
     _refuse_overlaps(infos, end)
-    infos = [info for info in infos if info.orig_filename not in _ITSELF]
-    names, strange, reasons = [], [], []
+    files: list[tuple[str, ZipInfo]] = []
+    folders: list[str] = []
+    strange: list[tuple[str, str]] = []
     for info in infos:
+        written = info.orig_filename
         try:
-            names.append(safe_relative(_name(info)))
+            if not written.endswith(("/", "\\")):
+                files.append((safe_relative(_name(info)), info))
+            elif written not in _ITSELF:
+                folders.append(safe_relative(_name(info)))
         except DataError as error:
-            strange.append(repr(info.orig_filename))
-            reasons.append(str(error))
+            strange.append((repr(written), str(error)))
     if strange:
-        raise DataError(
-            f"{_entries(strange)} with a name that is refused ({first_few(strange, 3)}): {reasons[0]}"
-        )
-    _refuse_twins(names, infos)
-    return zip(names, infos, strict=True)
-
-
-def is_folder(info: ZipInfo) -> bool:
-    """Tell whether an entry stands for a folder."""
-    return info.orig_filename.endswith(("/", "\\"))
+        shown = first_few([name for name, _ in strange], 3)
+        raise DataError(f"{_entries(strange)} with a name that is refused ({shown}): {strange[0][1]}")
+    _refuse_twins([name for name, _ in files])
+    return dict(files), folders
 
 
 def refusal(info: ZipInfo, limit: int) -> str | None:
@@ -174,24 +168,26 @@ def _refuse_overlaps(infos: Sequence[ZipInfo], end: int) -> None:
             )
 
 
-def _refuse_twins(names: Sequence[str], infos: Sequence[ZipInfo]) -> None:
+def _refuse_twins(names: Sequence[str]) -> None:
     """Refuse two files of one name: the same, or the same for systems that ignore case and Unicode form."""
+    if len(set(map(_folded, names))) == len(names):
+        return
     first: dict[str, str] = {}
     twins = []
-    for name, info in zip(names, infos, strict=True):
-        if is_folder(info):
-            continue
-        folded = (name if name.isascii() else unicodedata.normalize("NFC", name)).casefold()
+    for name in names:
+        folded = _folded(name)
         if folded in first:
             twins.append(f"{first[folded]!r} and {name!r}")
-        else:
-            first[folded] = name
-    if twins:
-        raise DataError(
-            f"{_entries(twins)} have the name of another, or one that differs only in case or Unicode form: "
-            f"{first_few(twins, 3)}; keep one of each"
-        )
+        first.setdefault(folded, name)
+    raise DataError(
+        f"{_entries(twins)} with the name of another, or one that differs only in case or Unicode form: "
+        f"{first_few(twins, 3)}; keep one of each"
+    )
 
 
-def _entries(found: Sequence[str]) -> str:
+def _folded(name: str) -> str:
+    return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
+
+
+def _entries(found: Sequence[object]) -> str:
     return "1 entry" if len(found) == 1 else f"{len(found):,} entries"

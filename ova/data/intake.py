@@ -83,7 +83,7 @@ def examine_images(
     facts: list[ImageFacts] = []
     problems: list[tuple[str, str]] = []
     seen: tuple[list[Any], ...] = tuple([] for _ in looks)
-    chunks = map_in_order(work, _chunks(images), processes=processes, workers=workers)
+    chunks = map_in_order(work, _chunks(files, images), processes=processes, workers=workers)
     for done in chunks:
         for result in done:
             if isinstance(result, _Problem):
@@ -120,12 +120,16 @@ class _Sound(NamedTuple):
 class _Chunk(NamedTuple):
     first: int
     images: list[str]
+    part: ImageFiles | None
+    """Where these images lie, if that is less to send than where all do."""
 
 
-def _chunks(images: Sequence[str]) -> Iterator[_Chunk]:
+def _chunks(files: ImageFiles, images: Sequence[str]) -> Iterator[_Chunk]:
     size = max(1, min(_CHUNK, len(images) // _SHARE))
     for first in range(0, len(images), size):
-        yield _Chunk(first, [images[index] for index in range(first, min(first + size, len(images)))])
+        some = [images[index] for index in range(first, min(first + size, len(images)))]
+        part = files.part(some)
+        yield _Chunk(first, some, None if part is files else part)
 
 
 @dataclass(frozen=True)
@@ -137,11 +141,13 @@ class _Examination:
     looks: tuple[Look, ...]
 
     def __call__(self, chunk: _Chunk) -> list[_Sound | _Problem]:
-        return [self._examine(chunk.first + place, image) for place, image in enumerate(chunk.images)]
+        return [self._examine(chunk, place) for place in range(len(chunk.images))]
 
-    def _examine(self, index: int, image: str) -> _Sound | _Problem:
+    def _examine(self, chunk: _Chunk, place: int) -> _Sound | _Problem:
+        index, image = chunk.first + place, chunk.images[place]
+        files = self.files if chunk.part is None else chunk.part
         try:
-            fact, pixels = _decode(self.files, image, self.decoding)
+            fact, pixels = _decode(files, image, self.decoding)
         except DataError as error:
             return _Problem(image, str(error))
         return _Sound(fact, tuple(look(index, pixels) for look in self.looks))

@@ -47,10 +47,11 @@ def _digest(root: Path, archive: str | None, table: str) -> str | None:
 
 def _digest_inside(archive: Path, table: str) -> str | None:
     from ova.data.archive import Archive
-    from ova.data.sources import MAX_INSIDE_BYTES
+    from ova.data.table_stream import MAX_BYTES
 
     try:
-        return hashlib.sha256(Archive(archive).read(table, MAX_INSIDE_BYTES)).hexdigest()
+        with Archive(archive).open(table, MAX_BYTES) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except DataError:
         return None
 

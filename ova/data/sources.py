@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path, PurePosixPath
 
 from ova.data.archive import Archive
 from ova.data.files import FolderFiles, ImageFiles
 from ova.data.recipe import DatasetRecipe
-from ova.data.table_stream import TableFile
+from ova.data.table_stream import MAX_BYTES, TableFile
 from ova.data.zip_files import ZipFiles
 from ova.errors import DataError, first_few
 
-# A table in an archive is unpacked in memory as a whole.
-MAX_INSIDE_BYTES = 1024**3
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
 
 
@@ -54,7 +51,7 @@ def find_table(files: ImageFiles, root: Path, labels: str) -> TableFile:
             f"{path}: is missing, and {archive.path} does not hold {name!r} either, only "
             f"{first_few(tables_in(archive), 3) or 'no table'}; correct labels in dataset.toml"
         )
-    return TableFile(archive.where(name), lambda: io.BytesIO(archive.read(name, MAX_INSIDE_BYTES)))
+    return TableFile(archive.where(name), lambda: archive.open(name, MAX_BYTES))
 
 
 def tables_in(archive: Archive) -> list[str]:

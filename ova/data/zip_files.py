@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 from ova.data.archive import Archive
 from ova.data.class_folders import folders_in_archive, images_in, top_folders
@@ -28,8 +29,13 @@ class ZipFiles:
         self._opening = Lock()
         self._archive: Archive | None = None
 
-    def __reduce__(self) -> tuple[type[ZipFiles], tuple[Path, str]]:
+    def __reduce__(self) -> tuple[type[ZipFiles], tuple[Any, ...]]:
         return ZipFiles, (self.path, self.prefix)
+
+    def part(self, images: Sequence[str]) -> ZipPart:
+        """Return the files of these images alone; see `ImageFiles`."""
+        missing = {image: self._advice(image) for image in images if not self.holds(image)}
+        return ZipPart(self.path, self.prefix, self.archive.part(map(self._name, images)), missing)
 
     @property
     def archive(self) -> Archive:
@@ -83,11 +89,12 @@ class ZipFiles:
         return f"{self.prefix}/{image}" if self.prefix else image
 
     def _refuse_missing(self, image: str) -> None:
-        if self.holds(image):
-            return
+        if not self.holds(image):
+            raise DataError(f"{self.where(image)}: is missing; {self._advice(image)} in dataset.toml")
+
+    def _advice(self, image: str) -> str:
         found = [folder for folder in self._top_folders if f"{folder}/{image}" in self.archive.files]
-        advice = f'set prefix = "{found[0]}"' if found else "correct the path, archive or prefix"
-        raise DataError(f"{self.where(image)}: is missing; {advice} in dataset.toml")
+        return f'set prefix = "{found[0]}"' if found else "correct the path, archive or prefix"
 
     @cached_property
     def _top_folders(self) -> list[str]:
@@ -102,3 +109,18 @@ class ZipFiles:
                 image = name.removeprefix(start)
                 found.setdefault(posixpath.dirname(image), []).append(image)
         return found
+
+
+class ZipPart(ZipFiles):
+    """Some images of an archive, which are sent with what its directory says of them."""
+
+    def __init__(self, path: Path, prefix: str, archive: Archive, advice: Mapping[str, str]) -> None:
+        super().__init__(path, prefix)
+        self._archive = archive
+        self._missing = advice
+
+    def __reduce__(self) -> tuple[type[ZipPart], tuple[Any, ...]]:
+        return ZipPart, (self.path, self.prefix, self.archive, self._missing)
+
+    def _advice(self, image: str) -> str:
+        return self._missing[image]

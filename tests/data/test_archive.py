@@ -8,12 +8,15 @@ import re
 import shutil
 import struct
 import subprocess
+import tracemalloc
 import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from zips import Entry, ending, write_zip, zip_bytes
 
@@ -219,3 +222,69 @@ def test_many_threads_read_at_once(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         read = list(pool.map(lambda number: archive.read(f"{number % 50}", LIMIT), range(400)))
     assert read == [entries[number % 50].content for number in range(400)]
+
+
+@pytest.mark.parametrize("deflate", [True, False])
+@pytest.mark.parametrize("size", [0, 1, 1 << 20, (1 << 20) + 1, 3_000_000])
+def test_a_file_may_be_read_in_pieces(tmp_path, deflate, size):
+    content = np.random.default_rng(0).integers(0, 9, size, dtype=np.uint8).tobytes()
+    archive = Archive(write_zip(tmp_path / "a.zip", Entry("a", content, deflate=deflate), Entry("b", b"1")))
+    with archive.open("a", 1 << 23) as file:
+        assert file.read(7) == content[:7]
+        assert file.read() == content[7:]
+    assert archive.read("a", 1 << 23) == content
+
+
+def test_pieces_take_no_more_memory_than_two_of_them(tmp_path):
+    entry = Entry("a", bytes(range(256)) * (1 << 17))
+    archive = Archive(write_zip(tmp_path / "a.zip", entry))
+    tracemalloc.start()
+    with archive.open("a", 1 << 25) as file:
+        assert sum(len(piece) for piece in iter(lambda: file.read(1 << 16), b"")) == 1 << 25
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
+
+
+def test_damage_is_told_by_the_last_piece(tmp_path):
+    archive = Archive(write_zip(tmp_path / "a.zip", Entry("a", b"1" * 3_000_000, crc=1), Entry("b", b"2")))
+    with archive.open("a", 1 << 23) as file:
+        assert file.read(1 << 20) == b"1" * (1 << 20)
+        assert "a.zip: a: is damaged" in refusal(file.read)
+    with archive.open("b", 0) as file:
+        assert "the limit is 0" in refusal(file.read)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not list open files")
+def test_a_file_that_is_not_read_to_its_end_is_closed(tmp_path):
+    archive = Archive(write_zip(tmp_path / "a.zip", Entry("a", b"1" * 3_000_000)))
+    handles = Path("/proc/self/fd")
+    before = len(list(handles.iterdir()))
+    with archive.open("a", 1 << 23) as file:
+        file.read(1)
+        assert len(list(handles.iterdir())) == before + 1
+    assert len(list(handles.iterdir())) == before
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 400_000),
+    st.integers(1, 9),
+    st.sampled_from([1, 7, 4096, 1 << 20]),
+)
+@settings(max_examples=30)
+def test_every_way_to_compress_gives_the_content_back(tmp_path_factory, seed, size, level, piece):
+    """Runs, noise and matches across the borders of pieces."""
+    random = np.random.default_rng(seed)
+    content = b"".join(
+        bytes([random.integers(256)]) * int(random.integers(1, 5000))
+        if random.integers(2)
+        else random.bytes(int(random.integers(1, 600)))
+        for _ in range(size // 1000 + 1)
+    )
+    path = tmp_path_factory.mktemp("way") / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=level) as made:
+        made.writestr("a", content)
+    archive = Archive(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ova.data.archive._PIECE", max(piece, len(content) // 5000))
+        assert archive.read("a", len(content)) == content

@@ -65,6 +65,28 @@ def test_files_travel_to_another_process_without_the_directory(tmp_path):
         assert (other.path, other.prefix, other.read("7")) == (path, "p", b"1")
 
 
+def test_a_part_is_sent_with_what_it_needs_and_opens_nothing(tmp_path, monkeypatch):
+    path = write_zip(tmp_path / "a.zip", *(Entry(f"p/{number}.png", b"1") for number in range(1000)))
+    whole = ZipFiles(path)
+    images = ["p/7.png", "8.png", "none.png"]
+    parcel = pickle.dumps(whole.part(images))
+    assert len(parcel) < 2000
+    monkeypatch.setattr(zipfile, "ZipFile", None)
+    part = pickle.loads(parcel)  # noqa: S301
+    assert part.read("p/7.png") == b"1"
+    assert part.status("p/7.png") == whole.status("p/7.png")
+    for image in images[1:]:
+        messages = set()
+        for files in (whole, part):
+            with pytest.raises(DataError, match="is missing") as caught:
+                files.read(image)
+            messages.add(str(caught.value))
+        assert len(messages) == 1
+    write_zip(path, Entry("p/7.png", b"2"))
+    with pytest.raises(DataError, match="has changed while it was in use"):
+        part.read("p/7.png")
+
+
 def test_the_archive_is_opened_when_it_is_needed_and_once(tmp_path, monkeypatch):
     files = ZipFiles(tmp_path / "a.zip")
     with pytest.raises(DataError, match=r"a\.zip: is missing"):
@@ -84,6 +106,16 @@ def test_images_directly_in_a_folder_are_listed(tmp_path):
         ["d/c.png"],
         [],
     ]
+
+
+def test_processes_read_an_archive_as_threads_do(tmp_path):
+    images = [f"{number}.png" for number in range(40)]
+    entries = [Entry(image, png(number), deflate=True) for number, image in enumerate(images)]
+    files = ZipFiles(write_zip(tmp_path / "a.zip", *entries))
+    threads, processes = (
+        examine_images(files, images, processes=processes, workers=2).facts for processes in (False, True)
+    )
+    assert threads == processes
 
 
 # A folder and an archive of it say the same
