@@ -94,7 +94,7 @@ class Archive:
         """
         return b"".join(self._pieces(name, limit))
 
-    def open(self, name: str, limit: int) -> BufferedReader:
+    def stream(self, name: str, limit: int) -> BufferedReader:
         """Return a file to read in pieces, so that it is never in memory as a whole; see `read`.
 
         Damage is told by the read that comes upon it, at the latest by the one that finds the end.

@@ -50,7 +50,7 @@ def _digest_inside(archive: Path, table: str) -> str | None:
     from ova.data.table_stream import MAX_BYTES
 
     try:
-        with Archive(archive).open(table, MAX_BYTES) as file:
+        with Archive(archive).stream(table, MAX_BYTES) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except DataError:
         return None

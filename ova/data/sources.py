@@ -51,7 +51,7 @@ def find_table(files: ImageFiles, root: Path, labels: str) -> TableFile:
             f"{path}: is missing, and {archive.path} does not hold {name!r} either, only "
             f"{first_few(tables_in(archive), 3) or 'no table'}; correct labels in dataset.toml"
         )
-    return TableFile(archive.where(name), lambda: archive.open(name, MAX_BYTES))
+    return TableFile(archive.where(name), lambda: archive.stream(name, MAX_BYTES))
 
 
 def tables_in(archive: Archive) -> list[str]:

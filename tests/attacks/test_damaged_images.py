@@ -14,10 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ova.data import intake, store
 from ova.data.dataset import open_dataset
+from ova.data.files import ImageFiles
+from ova.data.intake import UnreadableImages, examine_images
+from ova.data.recipe import DatasetRecipe
+from ova.data.sources import open_files
 from ova.data.store import StoreSpec
 from ova.errors import DataError
+from ova.recipes import load_recipe
 from ova.workspace import Workspace
 
 SPEC = StoreSpec(8, 8, 1)
@@ -109,6 +113,11 @@ def of_kind(kind):
     return {name: mutant for name, mutant in MUTANTS.items() if kind == "folder" or mutant[0] is not None}
 
 
+def open_dataset_files(workspace: Workspace) -> ImageFiles:
+    recipe = load_recipe(workspace.dataset_recipe, DatasetRecipe)
+    return open_files(recipe, workspace.dataset_recipe.parent)
+
+
 def test_there_are_many_mutants():
     assert len(MUTANTS) >= 60
     assert len({content for content, _ in MUTANTS.values()}) >= len(MUTANTS) - 2, (
@@ -116,22 +125,13 @@ def test_there_are_many_mutants():
     )
 
 
-def test_none_reaches_the_loader_and_each_is_listed_with_its_reason(workspace, monkeypatch):
-    decoded = []
-
-    def counted(image: object, **options: object) -> np.ndarray:
-        pixels = original(image, **options)
-        decoded.append(pixels)
-        return pixels
-
-    original = intake.decode_bytes
-    monkeypatch.setattr(intake, "decode_bytes", counted)
-    resized = []
-    monkeypatch.setattr(
-        store,
-        "resize_pixels",
-        lambda pixels, size: resized.append(1) or np.zeros((*size, pixels.shape[2]), np.uint8),
-    )
+def test_none_reaches_the_loader_and_each_is_listed_with_its_reason(workspace):
+    sound: list[str] = []
+    files = open_dataset_files(workspace)
+    images = [f"images/{name}" for name in (*MUTANTS, *SOUND)]
+    with pytest.raises(UnreadableImages):
+        examine_images(files, images, looks=[lambda index, _: sound.append(images[index])], processes=False)
+    assert sorted(sound) == sorted(f"images/{name}" for name in SOUND)
     with pytest.raises(DataError) as caught:
         open_dataset(workspace, [SPEC])
     assert caught.value.exit_code == 4
@@ -145,7 +145,6 @@ def test_none_reaches_the_loader_and_each_is_listed_with_its_reason(workspace, m
         assert reason in problems[name], name
         assert name in problems[name]
         assert "\n" not in problems[name]
-    assert len(decoded) == len(resized) == len(SOUND)
     assert not workspace.split_table.exists()
     assert not workspace.stores.exists() or not list(workspace.stores.iterdir())
 

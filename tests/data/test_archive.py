@@ -229,7 +229,7 @@ def test_many_threads_read_at_once(tmp_path):
 def test_a_file_may_be_read_in_pieces(tmp_path, deflate, size):
     content = np.random.default_rng(0).integers(0, 9, size, dtype=np.uint8).tobytes()
     archive = Archive(write_zip(tmp_path / "a.zip", Entry("a", content, deflate=deflate), Entry("b", b"1")))
-    with archive.open("a", 1 << 23) as file:
+    with archive.stream("a", 1 << 23) as file:
         assert file.read(7) == content[:7]
         assert file.read() == content[7:]
     assert archive.read("a", 1 << 23) == content
@@ -239,7 +239,7 @@ def test_pieces_take_no_more_memory_than_two_of_them(tmp_path):
     entry = Entry("a", bytes(range(256)) * (1 << 17))
     archive = Archive(write_zip(tmp_path / "a.zip", entry))
     tracemalloc.start()
-    with archive.open("a", 1 << 25) as file:
+    with archive.stream("a", 1 << 25) as file:
         assert sum(len(piece) for piece in iter(lambda: file.read(1 << 16), b"")) == 1 << 25
     assert tracemalloc.get_traced_memory()[1] < 8 << 20
     tracemalloc.stop()
@@ -247,10 +247,10 @@ def test_pieces_take_no_more_memory_than_two_of_them(tmp_path):
 
 def test_damage_is_told_by_the_last_piece(tmp_path):
     archive = Archive(write_zip(tmp_path / "a.zip", Entry("a", b"1" * 3_000_000, crc=1), Entry("b", b"2")))
-    with archive.open("a", 1 << 23) as file:
+    with archive.stream("a", 1 << 23) as file:
         assert file.read(1 << 20) == b"1" * (1 << 20)
         assert "a.zip: a: is damaged" in refusal(file.read)
-    with archive.open("b", 0) as file:
+    with archive.stream("b", 0) as file:
         assert "the limit is 0" in refusal(file.read)
 
 
@@ -259,7 +259,7 @@ def test_a_file_that_is_not_read_to_its_end_is_closed(tmp_path):
     archive = Archive(write_zip(tmp_path / "a.zip", Entry("a", b"1" * 3_000_000)))
     handles = Path("/proc/self/fd")
     before = len(list(handles.iterdir()))
-    with archive.open("a", 1 << 23) as file:
+    with archive.stream("a", 1 << 23) as file:
         file.read(1)
         assert len(list(handles.iterdir())) == before + 1
     assert len(list(handles.iterdir())) == before
