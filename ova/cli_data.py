@@ -32,9 +32,24 @@ def check(as_json: Json = False) -> None:
 
 
 @app.command("split")
-def split(as_json: Json = False) -> None:
+def split(
+    report: Annotated[
+        bool, typer.Option("--report", help="Combinations, leaks, groups, and what was not met, too.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Show how many positives of each label are in each part of the split (made if there is none)."""
-    _show_split(as_json)
+    if not report:
+        _show_split(as_json)
+        return
+    from ova.data.dataset import open_dataset
+    from ova.data.split_report import report_split, write_split_report
+
+    workspace = session.workspace()
+    with session.progress() as progress:
+        found = report_split(workspace, open_dataset(workspace, progress=progress))
+    write_split_report(workspace, found)
+    render.split_report(found, workspace.split_report, as_json=as_json)
 
 
 @app.command("preview")

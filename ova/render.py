@@ -13,9 +13,12 @@ from ova.errors import OvaError, PartialError
 from ova.storage import csv_bytes, neutralise
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ova.analysis.evidence import Report
     from ova.analysis.label_doubts import DoubtReport
     from ova.data.fetch import FetchReport
+    from ova.data.split_report import SplitReport
     from ova.ensembles.export import ExportReport
     from ova.ensembles.runtime import CombinedModel, Prediction
     from ova.ensembles.status import EnsembleStatus
@@ -28,6 +31,16 @@ class Stopped(OvaError):
     """The user asked to stop."""
 
     exit_code = 130
+
+
+def split_report(report: SplitReport, table: Path, *, as_json: bool) -> None:
+    """Show what the parts of a split hold, and what they do not."""
+    if as_json:
+        show_json(report.to_json())
+        return
+    show_table("positives per part", report.counts.rows())
+    show_table("combinations per part", report.rows())
+    show_lines([*report.lines(), f"wrote {table}"])
 
 
 def outcomes(results: Sequence[HeadOutcome], *, as_json: bool) -> None:

@@ -48,6 +48,11 @@ class Workspace:
         return self.root / "runs" / "split.json"
 
     @property
+    def split_report(self) -> Path:
+        """What the parts of the split hold."""
+        return self.root / "runs" / "split-report.csv"
+
+    @property
     def stores(self) -> Path:
         """Decoded pixels, a folder per digest."""
         return self.root / "runs" / "store"

@@ -6,6 +6,9 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ova.data.dataset import Dataset
 from ova.data.labels import LeftOut
 
@@ -67,20 +70,19 @@ class PartCounts:
 def count_parts(dataset: Dataset) -> PartCounts:
     """Count labels per part of the split."""
     table, part_of = dataset.table, dataset.split.part_of
-    parts = Counter(part_of[image] for image in table.images)
-    names = sorted(parts, key=lambda part: (part == "test", part == "validation", part))
-    labels = {}
-    for column, label in enumerate(table.labels):
-        counted = Counter(
-            (part_of[image], int(value))
-            for image, value in zip(table.images, table.values[:, column], strict=True)
-        )
-        labels[label] = {part: (counted[part, 1], counted[part, 0], counted[part, -1]) for part in names}
+    of_image = np.array([part_of[image] for image in table.images])
+    names = sorted(set(of_image.tolist()), key=lambda part: (part == "test", part == "validation", part))
+    parts = {part: table.values[of_image == part] for part in names}
+    counted = {part: [(values == cell).sum(axis=0) for cell in (1, 0, -1)] for part, values in parts.items()}
+    labels = {
+        label: {part: _triple(counts, column) for part, counts in counted.items()}
+        for column, label in enumerate(table.labels)
+    }
     pixels = Counter(fact.pixels_sha256 for fact in dataset.facts.values())
     sizes = Counter(f"{fact.height}x{fact.width}" for fact in dataset.facts.values())
     return PartCounts(
         images=len(table.images),
-        parts={part: parts[part] for part in names},
+        parts={part: len(values) for part, values in parts.items()},
         labels=labels,
         identical=sum(count for count in pixels.values() if count > 1),
         sizes=dict(sizes.most_common()),
@@ -88,3 +90,8 @@ def count_parts(dataset: Dataset) -> PartCounts:
         left_out=table.left_out,
         unnamed=table.unnamed,
     )
+
+
+def _triple(counts: list[NDArray[np.intp]], column: int) -> tuple[int, int, int]:
+    positives, negatives, unknown = (int(count[column]) for count in counts)
+    return positives, negatives, unknown
