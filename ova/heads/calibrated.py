@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from ova.data.splits import TEST, TRAIN
-from ova.errors import ArtefactError
+from ova.data.stored_split import read_split
+from ova.errors import ArtefactError, DataError, first_few
 from ova.heads.calibrate import Calibration, calibrate_scores, check_disjoint
 from ova.heads.head import Head, InputSpec
 from ova.heads.recipe import CalibrationSettings, read_head_recipe
@@ -51,7 +52,8 @@ def calibrate_heads(workspace: Workspace, names: Sequence[str] = ()) -> dict[str
     names = names or [name for name in workspace.head_names() if workspace.current_run(name).is_file()]
     if not names:
         raise ArtefactError("no head is trained yet; run: ova train")
-    return {name: calibrate_head(workspace, name) for name in names}
+    tested = _test_rows(workspace)
+    return {name: _calibrate(workspace, name, tested) for name in names}
 
 
 def calibrate_head(workspace: Workspace, name: str) -> Calibration:
@@ -59,23 +61,39 @@ def calibrate_head(workspace: Workspace, name: str) -> Calibration:
 
     Raises:
         ArtefactError: The head is not trained, or its files are damaged.
-        DataError: Scores of rows that the head was trained on.
+        DataError: Scores of rows that the head was trained on, or of test rows.
     """
-    return calibrate_run(current_run(workspace, name), read_head_recipe(workspace, name).calibration)
+    return _calibrate(workspace, name, _test_rows(workspace))
 
 
-def calibrate_run(run: RunFolder, settings: CalibrationSettings) -> Calibration:
-    """Fit, bind to the weights, and store the calibration of a finished run."""
+def _calibrate(workspace: Workspace, name: str, tested: Set[str]) -> Calibration:
+    settings = read_head_recipe(workspace, name).calibration
+    return calibrate_run(current_run(workspace, name), settings, tested)
+
+
+def _test_rows(workspace: Workspace) -> Set[str]:
+    """Images that are test rows now; a run may be of an earlier split."""
+    split = read_split(workspace)
+    return {image for image, part in split.part_of.items() if part == TEST} if split is not None else set()
+
+
+def calibrate_run(
+    run: RunFolder, settings: CalibrationSettings, tested: Set[str] = frozenset()
+) -> Calibration:
+    """Fit, bind to the weights, and store the calibration of a finished run.
+
+    Args:
+        run: The run, whose own training and test rows are refused.
+        settings: How to fit.
+        tested: More images that are test rows.
+
+    Raises:
+        ArtefactError: Files of the run are damaged.
+        DataError: Scores of rows that the head was trained on, or of test rows.
+    """
     record = run.read_record()
     scores = read_scores(run.scores)
-    part_of = {row["image"]: row["part"] for row in read_csv(run.rows)}
-    # With folds every row was scored by the network that did not see it; test rows may never be used.
-    seen = [image for image, part in part_of.items() if part in (TRAIN, TEST)]
-    check_disjoint(scores.images, seen)
-    if not set(scores.images) <= part_of.keys():
-        raise ArtefactError(
-            f"{run.scores} holds images that are not in {run.rows.name}; train the head again"
-        )
+    _refuse_seen(run, scores.images, tested)
     shift = float(np.mean(record.log_odds_shift))
     calibration = calibrate_scores(
         scores.logits,
@@ -87,6 +105,26 @@ def calibrate_run(run: RunFolder, settings: CalibrationSettings) -> Calibration:
     ).bound_to(record.weights_digest)
     write_json(run.calibration, calibration.to_json())
     return calibration
+
+
+def _refuse_seen(run: RunFolder, images: Sequence[str], tested: Set[str]) -> None:
+    """Refuse scores of rows that were trained on, are test rows, or are not of this run.
+
+    With folds every row was scored by the network that did not see it.
+    """
+    part_of = {row["image"]: row["part"] for row in read_csv(run.rows)}
+    check_disjoint(images, [image for image, part in part_of.items() if part == TRAIN])
+    own = {image for image, part in part_of.items() if part == TEST}
+    leaked = sorted(set(images) & (own | tested | set(read_scores(run.test_scores).images)))
+    if leaked:
+        raise DataError(
+            f"{len(leaked)} calibration images are test rows, which choose nothing: {first_few(leaked, 5)}; "
+            "train the head again"
+        )
+    if not set(images) <= part_of.keys():
+        raise ArtefactError(
+            f"{run.scores} holds images that are not in {run.rows.name}; train the head again"
+        )
 
 
 def load_head(workspace: Workspace, name: str) -> TrainedHead:

@@ -11,10 +11,11 @@ import pytest
 from sklearn.metrics import precision_recall_curve
 from small import head_recipe
 
+from ova.data.dataset import open_dataset
 from ova.ensembles.train import train_heads
 from ova.errors import ArtefactError, DataError
 from ova.heads import calibrated
-from ova.heads.calibrated import calibrate_head, calibrate_run, load_head
+from ova.heads.calibrated import calibrate_head, calibrate_heads, calibrate_run, load_head
 from ova.heads.recipe import CalibrationSettings
 from ova.heads.runs import RunFolder, current_run
 from ova.heads.scores import Scores, read_scores, write_scores
@@ -70,18 +71,66 @@ def test_the_shift_is_trusted_where_theory_gives_it(
     assert more["pos_weight"] == pytest.approx(np.exp(record.log_odds_shift[0]))
 
 
-@pytest.mark.parametrize("part", ["train", "test"])
+def leak(run: RunFolder, image: str) -> None:
+    """Put an image among those whose scores calibrate."""
+    scores = read_scores(run.scores)
+    write_scores(run.scores, Scores((*scores.images[1:], image), scores.labels, scores.logits))
+
+
+@pytest.mark.parametrize(
+    ("part", "message"), [("train", "1 calibration images were trained on"), ("test", "are test rows")]
+)
 def test_rows_that_were_trained_on_or_are_kept_for_the_test_are_refused(
-    trained: Workspace, part: str
+    trained: Workspace, part: str, message: str
 ) -> None:
     run = current_run(trained, "spot")
-    scores = read_scores(run.scores)
-    leaked = (*scores.images[1:], images_of(run, part)[0])
-    write_scores(run.scores, Scores(leaked, scores.labels, scores.logits))
+    image = images_of(run, part)[0]
+    leak(run, image)
     before = run.calibration.read_bytes()
-    with pytest.raises(DataError, match="1 "):
-        calibrate_head(trained, "spot")
+    for calibrate in (
+        lambda: calibrate_head(trained, "spot"),
+        lambda: calibrate_heads(trained),
+        lambda: calibrate_run(run, CalibrationSettings()),
+    ):
+        with pytest.raises(DataError, match=message) as caught:
+            calibrate()
+        assert image in str(caught.value)
     assert run.calibration.read_bytes() == before
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_the_commands_refuse_them_too(
+    trained: Workspace, part: str, run_cli: Callable[..., tuple[int, str, str]]
+) -> None:
+    run = current_run(trained, "spot")
+    leak(run, images_of(run, part)[0])
+    code, _, err = run_cli("-C", trained.root, "calibrate")
+    assert (code, len(err.splitlines())) == (4, 1)
+    run.calibration.unlink()  # training calibrates a finished run that has lost its calibration
+    code, _, err = run_cli("-q", "-C", trained.root, "train")
+    assert code == 3
+    assert "1 calibration images" in err
+    assert not run.calibration.is_file()
+
+
+def test_a_test_row_is_refused_although_the_rows_of_the_run_were_edited(trained: Workspace) -> None:
+    run = current_run(trained, "spot")
+    image = images_of(run, "test")[0]
+    leak(run, image)
+    run.rows.write_text(run.rows.read_text().replace(f"{image},test", f"{image},validation"))
+    with pytest.raises(DataError, match="are test rows"):
+        calibrate_run(run, CalibrationSettings())
+
+
+def test_rows_that_another_split_keeps_for_the_test_are_refused(trained: Workspace) -> None:
+    run = current_run(trained, "spot")
+    text = trained.dataset_recipe.read_text()
+    trained.dataset_recipe.write_text(text + "\n[split]\nseed = 5\n")
+    tested = {image for image, part in open_dataset(trained).split.part_of.items() if part == "test"}
+    assert tested & set(read_scores(run.scores).images)
+    calibrate_run(run, CalibrationSettings())  # the run by itself is sound
+    with pytest.raises(DataError, match="are test rows"):
+        calibrate_head(trained, "spot")
 
 
 def test_rows_that_nobody_knows_are_refused(trained: Workspace) -> None:
