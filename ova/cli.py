@@ -125,6 +125,7 @@ def export(
     with session.progress() as progress:
         report = write_model(session.workspace(), ensemble, progress=progress)
     render.exported(report, as_json=as_json)
+    render.absent_heads(report.manifest)
 
 
 @app.command()
@@ -162,6 +163,8 @@ def predict(
     combined = CombinedModel.load(model)
     files = find_images(images)
     with session.progress() as progress:
+        for absent in combined.manifest.absent:
+            progress.say(f"the model is without {absent.name}: {absent.reason}")
         predictions = render.watch(combined.predict(files), len(files), progress)
     render.predictions(combined, predictions, as_json=as_json, as_csv=as_csv)
     failed = [prediction for prediction in predictions if prediction.error is not None]

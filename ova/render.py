@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ova.data.fetch import FetchReport
     from ova.data.split_report import SplitReport
     from ova.ensembles.export import ExportReport
+    from ova.ensembles.manifest import Manifest
     from ova.ensembles.runtime import CombinedModel, Prediction
     from ova.ensembles.status import EnsembleStatus
     from ova.heads.calibrate import Calibration
@@ -104,6 +105,17 @@ def exported(report: ExportReport, *, as_json: bool) -> None:
         f"largest difference of a logit {parity.max_logit_difference:.1e}, decisions that differ: 0",
     ]
     show_lines(lines)
+
+
+def absent_heads(manifest: Manifest) -> None:
+    """Raise if a model was written without some of its heads.
+
+    Raises:
+        PartialError: Says which, and why the first of them.
+    """
+    if manifest.absent:
+        names = ", ".join(each.name for each in manifest.absent)
+        raise PartialError(f"the model is written without {names}: {manifest.absent[0].reason}")
 
 
 def analysis(report: Report, title: str) -> None:

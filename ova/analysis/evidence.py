@@ -68,7 +68,7 @@ def analyse(
     mode, choices = "multilabel", None
     if name is not None:
         recipe = read_ensemble_recipe(workspace, name)
-        heads, mode = recipe.heads, recipe.mode
+        heads, mode = _present(workspace, name, recipe.heads, progress), recipe.mode
     tested = [_tested(workspace, head) for head in heads or _trained(workspace)]
     if name is not None and mode == "argmax":
         choices = _choices(workspace, name, tested)
@@ -106,6 +106,16 @@ def analyse_any(workspace: Workspace, names: Sequence[str], progress: Progress |
                 else f"{name!r} is an ensemble; analyse it alone"
             )
     return analyse(workspace, heads=names, progress=progress)
+
+
+def _present(workspace: Workspace, name: str, heads: Sequence[str], progress: Progress) -> list[str]:
+    """Leave out the heads that the exported model had to be made without, and tell so."""
+    path = workspace.ensemble_output(name) / MANIFEST_FILE
+    absent = read_manifest(path).absent if path.is_file() else ()
+    left_out = {each.name: each for each in absent if not workspace.current_run(each.name).is_file()}
+    for head in left_out.values():
+        progress.say(f"{name} is without {head.name}: {head.reason}")
+    return [head for head in heads if head not in left_out]
 
 
 def _trained(workspace: Workspace) -> list[str]:

@@ -26,6 +26,7 @@ from ova.ensembles.manifest import (
     METADATA_KEY,
     MODEL_FILE,
     OUTPUT_NAMES,
+    AbsentEntry,
     HeadEntry,
     InputEntry,
     Manifest,
@@ -89,6 +90,7 @@ def export_combined(
     output_names: Mapping[str, str] | None = None,
     white_level: int | None = None,
     draft_side: int | None = None,
+    absent: Sequence[AbsentEntry] = (),
 ) -> ExportReport:
     """Write `model.onnx` and `manifest.json` into `folder`.
 
@@ -107,6 +109,7 @@ def export_combined(
         output_names: Head name -> text of its output, where that is not its label.
         white_level: Value that becomes white in 16-bit images, as in training.
         draft_side: How small JPEGs may be decoded, as in training.
+        absent: Heads of the ensemble that have nothing to learn from, for the manifest.
 
     Raises:
         ArtefactError: A calibration belongs to other weights, the model is too large for one file, or it
@@ -124,6 +127,7 @@ def export_combined(
         ensemble=name,
         mode=mode,
         heads=tuple(_entry(head, output_names or {}) for head in heads),
+        absent=tuple(absent),
         none_prior=none_prior,
         tie_rule=TIE_RULE if mode == "argmax" else None,
         channels=network.channels,

@@ -70,6 +70,15 @@ class HeadEntry:
 
 
 @dataclass(frozen=True)
+class AbsentEntry:
+    """A head of the ensemble that is not in the model, because its label cannot be learnt."""
+
+    name: str
+    label: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class ParityEntry:
     """How the written file compared with torch on real images."""
 
@@ -88,6 +97,8 @@ class Manifest:
     mode: Literal["multilabel", "argmax"]
     heads: tuple[HeadEntry, ...]
     """In the order of the outputs."""
+    absent: tuple[AbsentEntry, ...]
+    """Heads of the ensemble without an output."""
     none_prior: float | None
     tie_rule: str | None
     channels: int
@@ -160,7 +171,7 @@ def _contradictions(manifest: Manifest) -> list[tuple[bool, str]]:
     none = manifest.none_prior
     return [
         (not 1 <= len(heads) <= MAX_HEADS, f"it has {len(heads)} heads, not 1 to {MAX_HEADS}"),
-        (_repeats([head.name for head in heads]), "two heads have the same name"),
+        (_repeats([each.name for each in (*heads, *manifest.absent)]), "two heads have the same name"),
         (_repeats(manifest.labels), "two heads have the same label"),
         (not all(0 <= prior <= 1 for prior in priors), "a prior is outside [0, 1]"),
         (not all(1 <= size <= 65535 for size in sizes), "an input size is out of range"),

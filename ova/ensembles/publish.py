@@ -10,9 +10,12 @@ from ova.data.dataset import Dataset, open_dataset
 from ova.data.splits import TEST, TRAIN
 from ova.ensembles.coupling import none_prior_of
 from ova.ensembles.export import ExportReport, export_combined
+from ova.ensembles.manifest import AbsentEntry
 from ova.ensembles.recipe import read_ensemble_recipe
 from ova.errors import ArtefactError, RecipeError
 from ova.heads.calibrated import TrainedHead, load_head
+from ova.heads.plan import HeadSkipped, plan_head
+from ova.heads.recipe import read_head_recipe
 from ova.progress import Progress, Silent
 from ova.workspace import Workspace
 
@@ -22,6 +25,8 @@ COMPARED_IMAGES = 64
 def export(workspace: Workspace, name: str, *, progress: Progress | None = None) -> ExportReport:
     """Write the combined model of an ensemble, after comparing it with torch on the user's own images.
 
+    A head whose label cannot be learnt on these data is left out, and the manifest says so.
+
     Args:
         workspace: Where recipes and trained heads lie.
         name: The ensemble.
@@ -29,16 +34,18 @@ def export(workspace: Workspace, name: str, *, progress: Progress | None = None)
 
     Raises:
         RecipeError: The ensemble's recipe is wrong.
-        ArtefactError: A head is not trained or damaged, or was trained on images that were decoded otherwise,
-            or the file differs from torch; nothing is written.
+        ArtefactError: A head that could be is not trained, or none is; a head is damaged, or was trained on
+            images that were decoded otherwise; or the file differs from torch. Nothing is written.
         DataError: Images cannot be read.
     """
     progress = progress or Silent()
     recipe = read_ensemble_recipe(workspace, name)
     progress.start("exporting", 3)
-    heads = [load_head(workspace, head) for head in recipe.heads]
+    trained = [head for head in recipe.heads if workspace.current_run(head).is_file()] or recipe.heads
+    heads = [load_head(workspace, head) for head in trained]
     progress.advance("exporting", 1)
     dataset = open_dataset(workspace, progress=progress)
+    absent = [_why_absent(workspace, dataset, head) for head in recipe.heads if head not in trained]
     _refuse_other_pixels(heads, dataset)
     calibration_rows = _calibration_rows(dataset)
     chosen = calibration_rows[:: max(1, len(calibration_rows) // COMPARED_IMAGES)][:COMPARED_IMAGES]
@@ -56,9 +63,23 @@ def export(workspace: Workspace, name: str, *, progress: Progress | None = None)
         output_names=recipe.output_names,
         white_level=dataset.recipe.white_level,
         draft_side=dataset.recipe.draft_side,
+        absent=absent,
     )
     progress.advance("exporting", 3)
     return report
+
+
+def _why_absent(workspace: Workspace, dataset: Dataset, name: str) -> AbsentEntry:
+    """Say why a head without a run is not in the model.
+
+    Raises:
+        ArtefactError: It could be trained.
+    """
+    try:
+        plan_head(workspace, dataset, name)
+    except HeadSkipped as reason:
+        return AbsentEntry(name, read_head_recipe(workspace, name).label, str(reason))
+    raise ArtefactError(f"head {name!r} is not trained yet; run: ova train {name}")
 
 
 def _refuse_other_pixels(heads: Sequence[TrainedHead], dataset: Dataset) -> None:

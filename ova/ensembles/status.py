@@ -55,11 +55,17 @@ def _judge(
         waiting = [head for head in recipe.heads if head not in heads or heads[head].threshold is None]
         return "new", f"waits for {', '.join(waiting)}" if waiting else f"run: ova export {name}"
     manifest = read_manifest(path)
-    if tuple(head.name for head in manifest.heads) != recipe.heads or manifest.mode != recipe.mode:
+    absent = [head.name for head in manifest.absent]
+    present = tuple(head for head in recipe.heads if head not in absent)
+    same = tuple(head.name for head in manifest.heads) == present and set(absent) <= set(recipe.heads)
+    if not same or manifest.mode != recipe.mode:
         return "stale", f"the recipe has changed since; run: ova export {name}"
+    for head in absent:
+        if workspace.current_run(head).is_file():
+            return "stale", f"head {head} is trained now; run: ova export {name}"
     for head in manifest.heads:
         run = current_run(workspace, head.name)
         same = run.read_record().weights_digest == head.weights_digest
         if not same or read_json(run.calibration)["threshold"] != head.threshold:
             return "stale", f"head {head.name} has changed since; run: ova export {name}"
-    return "exported", None
+    return "exported", f"without {', '.join(absent)}" if absent else None

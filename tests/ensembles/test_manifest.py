@@ -11,6 +11,7 @@ import pytest
 
 from ova.ensembles.manifest import (
     MAX_MANIFEST_BYTES,
+    AbsentEntry,
     HeadEntry,
     InputEntry,
     Manifest,
@@ -46,6 +47,7 @@ def example(mode: str = "argmax") -> Manifest:
         "cell",
         mode,  # type: ignore[arg-type]
         heads,
+        (AbsentEntry("c", "Label c", "0 positives"),),
         0.5 if argmax else None,
         "first" if argmax else None,
         3,
@@ -118,6 +120,7 @@ def test_missing_unknown_and_mistyped_keys_are_refused(path: tuple) -> None:
         (("heads",), [], "0 heads"),
         (("heads", 0, "name"), "a", "same name"),
         (("heads", 0, "label"), "Label a", "same label"),
+        (("absent", 0, "name"), "a", "same name"),
         (("heads", 0, "prior"), 1.5, "prior"),
         (("heads", 0, "threshold"), float("inf"), "threshold"),
         (("heads", 0, "input", "height"), 0, "size"),
