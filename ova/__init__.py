@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from ova.ensembles.publish import export as export
     from ova.ensembles.runtime import CombinedModel as CombinedModel
     from ova.ensembles.train import train_heads as train_heads
-    from ova.heads.calibrate import Calibration as Calibration
     from ova.heads.calibrate import calibrate_scores as calibrate_scores
     from ova.heads.calibrated import calibrate_head as calibrate_head
+    from ova.heads.calibration import Calibration as Calibration
     from ova.workspace import Workspace as Workspace
 
 __version__ = "0.1.0"
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 _HOME_OF = {
-    "Calibration": "ova.heads.calibrate",
+    "Calibration": "ova.heads.calibration",
     "CombinedModel": "ova.ensembles.runtime",
     "Workspace": "ova.workspace",
     "analyse": "ova.analysis.evidence",

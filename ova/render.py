@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ova.ensembles.manifest import Manifest
     from ova.ensembles.runtime import CombinedModel, Prediction
     from ova.ensembles.status import EnsembleStatus
-    from ova.heads.calibrate import Calibration
+    from ova.heads.calibration import Calibration
     from ova.heads.status import HeadStatus
     from ova.heads.train import HeadOutcome
 

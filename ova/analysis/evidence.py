@@ -15,8 +15,8 @@ from ova.ensembles.coupling import choose, couple
 from ova.ensembles.manifest import MANIFEST_FILE, Manifest, read_manifest
 from ova.ensembles.recipe import read_ensemble_recipe
 from ova.errors import ArtefactError, RecipeError
-from ova.heads.calibrate import Calibration
 from ova.heads.calibrated import read_calibration
+from ova.heads.calibration import Calibration
 from ova.heads.runs import HeadRecord, RunFolder, current_run
 from ova.heads.scores import Scores, read_scores
 from ova.progress import Progress, Silent

@@ -22,7 +22,7 @@ from ova.ensembles.recipe import Mode
 from ova.errors import ArtefactError, DataError
 
 if TYPE_CHECKING:
-    from ova.heads.calibrate import Calibration
+    from ova.heads.calibration import Calibration
     from ova.heads.head import Head
 
 InputForm = tuple[int, int, int]

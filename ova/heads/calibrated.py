@@ -12,7 +12,8 @@ import torch
 from ova.data.splits import TEST, TRAIN
 from ova.data.stored_split import read_split
 from ova.errors import ArtefactError, DataError, first_few
-from ova.heads.calibrate import Calibration, calibrate_scores, check_disjoint
+from ova.heads.calibrate import calibrate_scores, check_disjoint
+from ova.heads.calibration import Calibration
 from ova.heads.head import Head, InputSpec
 from ova.heads.recipe import CalibrationSettings, read_head_recipe
 from ova.heads.runs import HeadRecord, RunFolder, current_run
@@ -102,6 +103,7 @@ def calibrate_run(
         proper_loss=record.recipe.balance.proper,
         objective=settings.objective,
         method=settings.method,
+        confidence=settings.confidence,
     ).bound_to(record.weights_digest)
     write_json(run.calibration, calibration.to_json())
     return calibration

@@ -11,7 +11,9 @@ from pydantic import Field, field_validator, model_validator
 
 from ova.data.augment_recipe import AugmentSettings
 from ova.digests import digest_json
+from ova.errors import RecipeError
 from ova.heads.balance_recipe import BalanceSettings
+from ova.heads.objectives import Budget, Floor, parse_objective
 from ova.recipes import Settings, load_named
 from ova.workspace import Workspace
 
@@ -146,10 +148,22 @@ class ScoringSettings(Settings):
 class CalibrationSettings(Settings):
     """How threshold and probability are fitted; changing it needs no training."""
 
-    objective: Literal["f1"] = "f1"
-    """What the threshold is best at."""
+    objective: str = "f1"
+    """What the threshold is best at: f1, f2, cost 10:1, recall >= 0.9, precision >= 0.8, alarms <= 0.05."""
     method: Literal["auto", "argmax", "bagged", "plugin"] = "auto"
-    """How the threshold is chosen."""
+    """How the threshold is chosen; not for recall, precision and alarms, which are promises."""
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    """With which a promise holds."""
+
+    @model_validator(mode="after")
+    def _agree(self) -> CalibrationSettings:
+        try:
+            aim = parse_objective(self.objective)
+        except RecipeError as error:
+            raise ValueError(str(error)) from error
+        if isinstance(aim, Floor | Budget) and self.method != "auto":
+            raise ValueError(f"method does not go with the objective {self.objective!r}; leave it out")
+        return self
 
 
 class HeadRecipe(Settings):

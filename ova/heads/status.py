@@ -86,8 +86,8 @@ def _calibrated(found: HeadStatus, run: RunFolder, recipe: HeadRecipe) -> HeadSt
     content = read_json(run.calibration)
     if content["weights_digest"] != run.read_record().weights_digest:
         return replace(found, state="stale", reason="the calibration is of other weights; run: ova calibrate")
-    fitted = (content["objective"], content["method"])
-    wanted = (recipe.calibration.objective, recipe.calibration.method)
+    fitted = (content["objective"], content["method"], content.get("confidence"))
+    wanted = (recipe.calibration.objective, recipe.calibration.method, recipe.calibration.confidence)
     if fitted != wanted and content["method"] != KEPT_DEFAULT:
         return replace(
             found, state="stale", reason="the calibration recipe has changed since; run: ova calibrate"

@@ -1,39 +1,25 @@
-"""Three ways to choose a threshold on logits: the exact sweep, its bootstrap mean, and the plug-in rule.
+"""The exact sweep over all thresholds, and its bootstrap.
 
-A head says yes where `logit >= threshold`, compared in the dtype that is deployed (float32). Everything is
-computed on distinct scores, because rows with equal scores cannot be told apart by any threshold.
+A head says yes where `logit >= threshold`, compared in the dtype that is deployed (float32).
 
 Shape letters: n rows, g distinct scores, c candidate cuts, b bootstrap samples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ova.heads.platt import Platt
+from ova.heads.objectives import FBeta, Maximised
+from ova.heads.ranking import FloatArray, Ranking
 from ova.metrics import Counts
 
-FloatArray = NDArray[np.float64]
-
-# (tp, fp, fn, tn) -> value to maximise, elementwise. It must not fall when a flagged negative is let go or
-# a missed positive is flagged: then the best cut lies directly under a positive, or flags nothing.
-Objective = Callable[[FloatArray, FloatArray, FloatArray, FloatArray], FloatArray]
-
-_BAGS = 100
+BAGS = 100
 _SEED = 20_250_607
-
-
-def f1_objective(tp: FloatArray, fp: FloatArray, fn: FloatArray, tn: FloatArray) -> FloatArray:
-    """F1 = 2 TP / (2 TP + FP + FN); needs a positive."""
-    del tn
-    return 2.0 * tp / (2.0 * tp + fp + fn)
-
-
-OBJECTIVES: dict[str, Objective] = {"f1": f1_objective}
+# A bootstrap looks at no more cuts than this: with so many positives, its neighbours are as good.
+_MOST_CUTS = 1_000
 
 
 @dataclass(frozen=True)
@@ -54,7 +40,7 @@ def sweep(
     logits: ArrayLike,
     labels: ArrayLike,
     *,
-    objective: Objective = f1_objective,
+    objective: Maximised = FBeta(),  # noqa: B008 (immutable)
     deployed: type[np.floating] = np.float32,
 ) -> Cut:
     """Find the best threshold among all that differ on these rows, in O(n log n).
@@ -73,35 +59,37 @@ def sweep(
     Raises:
         ValueError: There is no positive, shapes differ, or a logit is not finite.
     """
-    scores, truth = _checked(logits, labels, deployed)
-    ranking = _Ranking.of(scores, truth)
+    ranking = Ranking.of(logits, labels, deployed)
+    best, value = best_cut(ranking, objective)
+    threshold = float(ranking.thresholds(deployed)[best])
+    with np.errstate(over="ignore"):
+        scores = np.asarray(logits).astype(deployed)
+    counts = Counts.of(np.asarray(labels), scores >= deployed(threshold))
+    expected = (ranking.tp[best - 1], ranking.fp[best - 1]) if best else (0.0, 0.0)
+    if (counts.tp, counts.fp) != expected:
+        raise AssertionError(f"threshold {threshold!r} does not reproduce its own counts")
+    return Cut(threshold, value, counts)
+
+
+def best_cut(ranking: Ranking, objective: Maximised) -> tuple[int, float]:
+    """Return the best cut (0: flag nothing, i: flag the first i distinct scores) and its value."""
     tp, fp = np.append(0.0, ranking.tp), np.append(0.0, ranking.fp)
     values = objective(tp, fp, tp[-1] - tp, fp[-1] - fp)
     # No gap at either end, so that an inner cut wins a tie with "nothing" or "everything".
     gaps = np.concatenate(([0.0], -np.diff(ranking.scores), [0.0]))
     tied = np.flatnonzero(values == values.max())
-    best = int(tied[np.argmax(gaps[tied])])
-    threshold = _thresholds(ranking.scores, deployed)[best]
-    counts = Counts.of(truth, scores >= deployed(threshold))
-    if (counts.tp, counts.fp) != (tp[best], fp[best]):
-        raise AssertionError(f"threshold {threshold!r} does not reproduce its own counts")
-    return Cut(float(threshold), float(values[best]), counts)
+    return int(tied[np.argmax(gaps[tied])]), float(values.max())
 
 
 def bagged(
     logits: ArrayLike,
     labels: ArrayLike,
     *,
-    objective: Objective = f1_objective,
-    bags: int = _BAGS,
+    objective: Maximised = FBeta(),  # noqa: B008 (immutable)
+    bags: int = BAGS,
     seed: int = _SEED,
 ) -> float:
     """Mean of the thresholds that are best on bootstrap samples of the rows, stratified by label.
-
-    A cut can only be best directly under a positive, so a sample is drawn as two multinomials: positives
-    over the distinct positive scores, negatives over the gaps between them. That is the same distribution
-    as drawing rows, and costs O(b x distinct positive scores) after one sort. A bag's threshold is the
-    middle of the gap under its cut in the whole data.
 
     Args:
         logits: (n,) scores, finite in float32.
@@ -116,87 +104,77 @@ def bagged(
     Raises:
         ValueError: As `sweep`.
     """
-    ranking = _Ranking.of(*_checked(logits, labels, np.float32))
-    cuts = np.flatnonzero(np.diff(ranking.tp, prepend=0.0))
-    draw = np.random.default_rng(seed)
-    tp = _resampled(np.diff(ranking.tp[cuts], prepend=0.0), bags, draw)
-    fp = _resampled(np.diff(np.append(ranking.fp[cuts], ranking.fp[-1]), prepend=0.0), bags, draw)
-    values = objective(tp, fp[:, :-1], tp[:, -1:] - tp, fp[:, -1:] - fp[:, :-1])
-    thresholds = _thresholds(ranking.scores, np.float32)[cuts + 1]
-    return float(np.float32(thresholds[np.argmax(values, axis=1)].mean()))
-
-
-def plugin(logits: ArrayLike, platt: Platt) -> float:
-    """Threshold that maximises expected F1 if the calibrated probabilities are true.
-
-    The best cut on probabilities is half of the best F1 (Lipton, Elkan, Narayanaswamy 2014), and the
-    expected F1 of flagging the k most probable rows is 2 sum(p of the flagged) / (k + sum(p)): labels are
-    not needed.
-
-    Args:
-        logits: (n,) finite scores of the rows to be decided on, n >= 1.
-        platt: Their calibration.
-
-    Returns:
-        A logit, rounded to float32, at most 1 beyond the scores.
-    """
-    scores = np.asarray(logits, np.float64)
-    probabilities = np.sort(platt.probability(scores))[::-1]
-    flagged = np.arange(1, scores.size + 1)
-    expected = 2.0 * np.cumsum(probabilities) / (flagged + probabilities.sum())
-    # The floor keeps the logit finite where every probability has underflowed.
-    half = max(float(expected.max()) / 2.0, float(np.finfo(np.float64).tiny))
-    threshold = np.clip(platt.logit_of(half), scores.min() - 1.0, scores.max() + 1.0)
-    return float(np.float32(threshold))
+    sample = Bags.draw(Ranking.of(logits, labels), objective, bags=bags, seed=seed)
+    return float(np.float32(sample.thresholds(objective).mean()))
 
 
 @dataclass(frozen=True)
-class _Ranking:
-    """Distinct scores from high to low (g,), and what a cut under each of them flags."""
+class Bags:
+    """Bootstrap samples of a ranking, seen at its candidate cuts.
 
-    scores: FloatArray
+    A cut can only be best directly under a positive, so a sample is drawn as two multinomials: positives
+    over the distinct positive scores, negatives over the gaps between them. That is the same distribution
+    as drawing rows, and costs O(b x candidate cuts) after one sort. A bag's threshold is the middle of the
+    gap under its cut in the whole data.
+
+    Attributes:
+        ranking: The rows.
+        cuts: (c,) positions of the candidates in the ranking.
+        tp: (b, c) true positives of each bag at each candidate.
+        fp: (b, c) false positives.
+    """
+
+    ranking: Ranking
+    cuts: NDArray[np.intp]
     tp: FloatArray
     fp: FloatArray
 
     @classmethod
-    def of(cls, scores: NDArray[np.floating], truth: NDArray[np.bool_]) -> _Ranking:
-        order = np.argsort(scores)[::-1]
-        ranked = scores[order].astype(np.float64)
-        ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), ranked.size - 1)
-        tp = np.cumsum(truth[order], dtype=np.float64)[ends]
-        return cls(ranked[ends], tp, ends + 1.0 - tp)
+    def draw(cls, ranking: Ranking, objective: Maximised, *, bags: int = BAGS, seed: int = _SEED) -> Bags:
+        """Draw bootstrap samples; the order of the rows does not matter."""
+        cuts = _candidates(ranking, objective)
+        draw = np.random.default_rng(seed)
+        tp = _resampled(np.diff(np.append(ranking.tp[cuts], ranking.positives), prepend=0.0), bags, draw)
+        fp = _resampled(np.diff(np.append(ranking.fp[cuts], ranking.negatives), prepend=0.0), bags, draw)
+        return cls(ranking, cuts, tp[:, :-1], fp[:, :-1])
+
+    def thresholds(
+        self, objective: Maximised, model: FloatArray | None = None, share: float = 0.0
+    ) -> FloatArray:
+        """Return the best threshold of each bag, (b,).
+
+        Args:
+            objective: What is maximised.
+            model: (g,) expected positives at each distinct score, if counts are to be mixed with a model's.
+            share: How much of the mixture is the model's.
+        """
+        positives, negatives = self.ranking.positives, self.ranking.negatives
+        tp, fp = self.tp, self.fp
+        if model is not None:
+            expected = np.cumsum(model)
+            others = self.ranking.flagged - expected
+            tp = (1.0 - share) * tp + share * expected[self.cuts]
+            fp = (1.0 - share) * fp + share * others[self.cuts]
+            positives = (1.0 - share) * positives + share * float(expected[-1])
+            negatives = (1.0 - share) * negatives + share * float(others[-1])
+        values = objective(tp, fp, positives - tp, negatives - fp)
+        return self.ranking.thresholds()[self.cuts + 1][np.argmax(values, axis=1)]
 
 
-def _checked(
-    logits: ArrayLike, labels: ArrayLike, deployed: type[np.floating]
-) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
-    with np.errstate(over="ignore"):
-        scores = np.asarray(logits).astype(deployed)
-    truth = np.asarray(labels)
-    if scores.ndim != 1 or truth.shape != scores.shape:
-        raise ValueError(f"logits have shape {scores.shape}, labels {truth.shape}; both must be (n,)")
-    if not np.isfinite(scores).all():
-        raise ValueError(f"{int((~np.isfinite(scores)).sum())} logits are not finite in {scores.dtype}")
-    if not ((truth == 0) | (truth == 1)).all():
-        raise ValueError(f"labels must be 0 or 1, got {np.unique(truth)[:10].tolist()}")
-    if not truth.any():
-        raise ValueError("there is no positive, so no threshold is better than another")
-    return scores, truth.astype(np.bool_)
+def _candidates(ranking: Ranking, objective: Maximised) -> NDArray[np.intp]:
+    """Cuts directly under a positive; of very many, those near the best, evenly thinned.
 
-
-def _thresholds(scores: FloatArray, deployed: type[np.floating]) -> FloatArray:
-    """One threshold per cut, (g + 1,): above all scores, between neighbours, below all scores.
-
-    The middle of two neighbours in the deployed dtype can round to the lower one, which would flag it; the
-    upper score is then the threshold. The same holds beyond scores so large that adding 1 changes nothing.
+    The value of the best cut is uncertain by far less than its distance to the rest of the curve once there
+    are thousands of positives, so that no bag would choose them.
     """
-    upper, lower = scores[:-1], scores[1:]
-    middle = (lower + (upper - lower) / 2.0).astype(deployed).astype(np.float64)
-    inner = np.where((lower < middle) & (middle <= upper), middle, upper)
-    with np.errstate(over="ignore"):
-        above = np.maximum(deployed(scores[0] + 1.0), np.nextafter(deployed(scores[0]), deployed(np.inf)))
-        below = deployed(scores[-1] - 1.0)
-    return np.concatenate(([float(above)], inner, [float(below)]))
+    cuts = ranking.under_positives
+    if len(cuts) <= _MOST_CUTS:
+        return cuts
+    tp, fp = ranking.tp[cuts], ranking.fp[cuts]
+    values = objective(tp, fp, ranking.positives - tp, ranking.negatives - fp)
+    span = float(values.max() - values.min())
+    near = cuts[values >= values.max() - max(6.0 / np.sqrt(ranking.positives), 0.02) * span]
+    return near[np.unique(np.linspace(0, len(near) - 1, _MOST_CUTS).round().astype(np.intp))]
 
 
 def _resampled(sizes: FloatArray, bags: int, draw: np.random.Generator) -> FloatArray:

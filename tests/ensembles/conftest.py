@@ -18,7 +18,7 @@ from torch import nn
 from ova.data.images import decode_image, luma
 from ova.data.resize import resize_pixels
 from ova.ensembles.export import ExportReport, export_combined
-from ova.heads.calibrate import Calibration
+from ova.heads.calibration import Calibration
 from ova.heads.head import Head, InputSpec
 
 torch.set_num_threads(1)

@@ -11,9 +11,14 @@ from scipy.special import expit
 from scipy.stats import gumbel_l, gumbel_r, norm
 
 from ova.errors import ArtefactError, DataError, RecipeError
-from ova.heads.calibrate import METHODS, Calibration, calibrate_scores, check_disjoint
+from ova.heads.calibrate import calibrate_scores, check_disjoint
+from ova.heads.calibration import METHODS, Calibration
+from ova.heads.objectives import FBeta
 from ova.heads.platt import fit_platt
-from ova.heads.thresholds import bagged, plugin, sweep
+from ova.heads.plugin import plugin
+from ova.heads.ranking import Ranking
+from ova.heads.steady import steady
+from ova.heads.thresholds import bagged, sweep
 from ova.metrics import Counts
 
 
@@ -78,17 +83,8 @@ def test_methods_are_the_rules_they_name():
     assert threshold["argmax"] == sweep(scores, labels).threshold
     assert threshold["bagged"] == bagged(scores, labels)
     assert threshold["plugin"] == plugin(rows, platt)
-    assert threshold["auto"] == pytest.approx((threshold["bagged"] + threshold["plugin"]) / 2, abs=1e-6)
+    assert threshold["auto"] == steady(Ranking.of(rows, labels), FBeta()).threshold
     assert len(set(threshold.values())) == 4
-
-
-def test_auto_leans_on_the_bag_when_positives_abound():
-    scores, labels = table(1, positives=1500, negatives=1500)
-    auto, bag, plug = (
-        calibrate_scores(scores, labels, method=method).threshold for method in ("auto", "bagged", "plugin")
-    )
-    assert auto == pytest.approx(0.75 * bag + 0.25 * plug, abs=1e-6)
-    assert bag != plug
 
 
 def test_what_a_calibration_says_of_itself():
@@ -204,7 +200,16 @@ def test_a_backwards_head_is_refused():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"method": "best"}, {"objective": "f3"}, {"pos_weight": 0.0}, {"pos_weight": np.nan}]
+    "wrong",
+    [
+        {"method": "best"},
+        {"objective": "f0"},
+        {"objective": "best"},
+        {"confidence": 1.0},
+        {"method": "bagged", "objective": "recall >= 0.9"},
+        {"pos_weight": 0.0},
+        {"pos_weight": np.nan},
+    ],
 )
 def test_unknown_arguments_are_refused(wrong):
     with pytest.raises(RecipeError, match=str(next(iter(wrong.values())))):

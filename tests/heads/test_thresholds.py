@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import logit
 from scipy.stats import norm
 from sklearn.metrics import precision_recall_curve
 
-from ova.heads.platt import Platt
-from ova.heads.thresholds import bagged, f1_objective, plugin, sweep
+from ova.heads.objectives import FBeta
+from ova.heads.ranking import Ranking
+from ova.heads.thresholds import Bags, bagged, sweep
 from ova.metrics import Counts
 
 floats16 = st.floats(width=16, allow_nan=False, allow_infinity=False)
@@ -198,51 +198,6 @@ def test_bagged_of_rows_that_leave_no_choice():
     assert bagged([3.0, 1.0], [1, 1]) <= 1.0
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.floats(-8, 8, width=32), min_size=1, max_size=30), st.floats(0.3, 2.0), st.floats(-3, 3))
-def test_plugin_maximises_expected_f1(scores, slope, intercept):
-    platt = Platt(slope, intercept)
-    threshold = plugin(scores, platt)
-    probability = platt.probability(scores)
-    values = [
-        2 * probability[scores >= cut].sum() / ((scores >= cut).sum() + probability.sum())
-        for cut in np.unique(scores)
-    ]
-    flagged = np.array(scores) >= threshold
-    reached = 2 * probability[flagged].sum() / (flagged.sum() + probability.sum())
-    assert reached == pytest.approx(max(values), abs=1e-6)
-    if min(scores) - 0.999 < threshold:
-        # Half of the best F1, hence never above one half (Lipton et al. 2014).
-        assert platt.probability(threshold) == pytest.approx(max(values) / 2, abs=1e-5)
-        assert platt.probability(threshold) <= 0.5 + 1e-6
-
-
-@pytest.mark.parametrize(("distance", "prior"), [(1.8, 0.06), (2.5, 0.06), (2.5, 0.3)])
-def test_plugin_with_true_probabilities_is_the_population_optimum(distance, prior):
-    # Equal-variance binormal scores on the scale of their own likelihood ratio: logit p = s + logit(prior).
-    spread = distance
-    middle = distance**2 / 2
-    grid = np.linspace(-15, 15, 30_001)
-    found = norm.sf(grid, middle, spread)
-    false = norm.sf(grid, -middle, spread)
-    f1 = 2 * prior * found / (prior * (found + 1) + (1 - prior) * false)
-    parts = int(20_000 * prior), int(20_000 * (1 - prior))
-    scores = np.concatenate(
-        [
-            norm.ppf((np.arange(size) + 0.5) / size, mean, spread)
-            for size, mean in zip(parts, (middle, -middle), strict=True)
-        ]
-    )
-    threshold = plugin(scores, Platt(1.0, float(logit(prior))))
-    assert np.interp(threshold, grid, f1) > f1.max() - 1e-5
-    assert threshold == pytest.approx(grid[f1.argmax()], abs=0.02)
-
-
-def test_plugin_stays_within_reach_of_the_scores():
-    assert plugin([0.0, 1.0], Platt(1e-6, -3.0)) == -1.0
-    assert np.isfinite(plugin([-1e4, -2e4], Platt(1.0, 0.0)))
-
-
 @pytest.mark.parametrize(
     ("scores", "labels", "message"),
     [
@@ -259,7 +214,29 @@ def test_impossible_input_is_refused(scores, labels, message):
             rule(np.array(scores), labels)
 
 
-def test_f1_objective_is_f1():
-    table = Counts(tp=7, fp=3, fn=2, tn=30)
-    cells = (np.array([float(cell)]) for cell in (table.tp, table.fp, table.fn, table.tn))
-    assert f1_objective(*cells).tolist() == [table.f1]
+def test_very_many_candidates_are_thinned_near_the_best():
+    draw = np.random.default_rng(8)
+    labels = np.repeat([1, 0], [30_000, 60_000])
+    scores = draw.normal(3.0 * labels - 1.5, 1.5)
+    ranking = Ranking.of(scores, labels)
+    bags = Bags.draw(ranking, FBeta(), bags=40)
+    assert len(bags.cuts) <= 1_000 < len(ranking.under_positives)
+    optima = bags.thresholds(FBeta())
+    exact = np.linspace(-3, 3, 6001)
+    f1 = 2 * norm.sf(exact, 1.5, 1.5) / (norm.sf(exact, 1.5, 1.5) + 2 * norm.sf(exact, -1.5, 1.5) + 1)
+    assert abs(optima.mean() - exact[f1.argmax()]) < 0.05
+    # No bag sits at the end of the candidates: the region was wide enough.
+    ends = ranking.thresholds()[bags.cuts[[0, -1]] + 1]
+    assert ends[1] < optima.min() <= optima.max() < ends[0]
+
+
+def test_counts_at_a_threshold_are_those_of_the_comparison():
+    scores, labels = binormal(5)
+    scores = np.round(scores, 1).astype(np.float32)
+    ranking = Ranking.of(scores, labels)
+    for threshold in [*np.linspace(-9, 9, 50), float(scores[0]), 99.0]:
+        flagged = scores >= threshold
+        assert ranking.counts_at(threshold) == (
+            (flagged & (labels == 1)).sum(),
+            (flagged & (labels == 0)).sum(),
+        )
