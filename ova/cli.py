@@ -84,7 +84,9 @@ def init(
         label_columns=label or (),
     )
     console.show_table("labels", made.rows())
-    console.show_lines([f"wrote {path}" for path in made.files] + [f"next: ova -C {folder} train"])
+    console.show_lines(
+        [*made.notes, *(f"wrote {path}" for path in made.files), f"next: ova -C {folder} train"]
+    )
 
 
 @app.command()

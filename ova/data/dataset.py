@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ova.data.copies import copies_pattern
 from ova.data.facts import Decoding, ImageFacts, read_facts, write_facts
 from ova.data.files import ImageFiles
 from ova.data.fraction import take_fraction
@@ -24,7 +25,7 @@ from ova.data.splits import Split
 from ova.data.store import PixelStore, StoreSpec, prepare_stores
 from ova.data.stored_split import stored_split
 from ova.errors import DataError, RecipeError
-from ova.progress import Progress
+from ova.progress import Progress, Silent
 from ova.recipes import load_recipe
 from ova.storage import neutralise, write_csv, write_json
 from ova.workspace import Workspace
@@ -92,6 +93,8 @@ def open_dataset(
     if by_image != known:
         write_facts(workspace.image_facts, facts)
     pixels = {image: fact.pixels_sha256 for image, fact in by_image.items()}
+    if recipe.group is None and not workspace.split_table.exists():
+        _tell_copies(table, progress or Silent())
     split = stored_split(workspace, table, pixels, recipe.split)
     return Dataset(recipe, root, files, table, by_image, split, stores)
 
@@ -108,6 +111,12 @@ def locate(workspace: Workspace, root: Path) -> LabelTable:
     table = _read_table(workspace, recipe, root, open_files(recipe, root))
     write_json(workspace.location, {"root": str(root.resolve())})
     return table
+
+
+def _tell_copies(table: LabelTable, progress: Progress) -> None:
+    """Say, before images are divided for the first time, that some are named as copies of others."""
+    if copies := copies_pattern(table.images, table.values):
+        progress.say(f"{copies.evidence}; to keep each on the side of its source, {copies.advice()}")
 
 
 def _refuse_large(specs: Sequence[StoreSpec], draft_side: int | None) -> None:

@@ -109,7 +109,7 @@ def fetch_images(
     if pause < 0:
         raise RecipeError(f"the pause is {pause} s; give 0 or more")
     progress = progress or Silent()
-    sheet = read_sheet(table, "auto")
+    sheet = read_sheet(table, "auto", least_columns=1)
     wanted = read_wanted(sheet)
     results: dict[int, Fetched] = {}
     progress.start("fetching images", len(wanted))

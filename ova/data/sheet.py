@@ -44,17 +44,18 @@ class Sheet(NamedTuple):
         return in_lines(lines, len(lines))
 
 
-def read_sheet(path: Path, delimiter: str) -> Sheet:
+def read_sheet(path: Path, delimiter: str, least_columns: int = 2) -> Sheet:
     """Read a delimited UTF-8 text file with a header.
 
     Args:
         path: The file.
         delimiter: One character, or "auto" to find it in the first line.
+        least_columns: One or two: how many columns it must have.
 
     Raises:
         DataError: Missing, not UTF-8, ragged, empty, or above one of the caps.
     """
-    with open_rows(TableFile.at(path), delimiter) as table:
+    with open_rows(TableFile.at(path), delimiter, least_columns) as table:
         rows = list(islice(table.rows, MAX_ROWS + 1))
     if len(rows) > MAX_ROWS:
         raise DataError(f"{path}: has more than {MAX_ROWS:,} rows; split the table")

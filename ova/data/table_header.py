@@ -12,8 +12,14 @@ MAX_CELL = 65_536
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "|"}
 
 
-def find_delimiter(name: str, line: str) -> str:
+def find_delimiter(name: str, line: str, least: int = 2) -> str:
     """Find the delimiter that parts the first line of a table into most cells.
+
+    Args:
+        name: The table, for messages.
+        line: Its first line.
+        least: Columns that it must have. Where one is enough, nothing but a tab parts the cells of a table
+            of one column: its cells may be URLs, which hold commas.
 
     Raises:
         DataError: None does, or two do equally well.
@@ -29,19 +35,21 @@ def find_delimiter(name: str, line: str) -> str:
     candidates = [sign for sign, count in columns.items() if count == most]
     if most > 1 and len(candidates) == 1:
         return candidates[0]
+    if most == least == 1:
+        return "\t"
     tried = ", ".join(_DELIMITERS.values())
     found = "no delimiter" if most < 2 else f"as many {' as '.join(map(named, candidates))}"
     raise DataError(f"{name}: {found} in line 1, {header[:60]!r} (tried {tried}); set delimiter")
 
 
-def check_header(name: str, cells: Sequence[str], delimiter: str) -> tuple[str, ...]:
+def check_header(name: str, cells: Sequence[str], delimiter: str, least: int = 2) -> tuple[str, ...]:
     """Return the column names, white space around them dropped.
 
     Raises:
-        DataError: One column only, too many, or one without a name or with that of another.
+        DataError: Fewer columns than `least` (one or two), too many, one without a name, or two of one name.
     """
     header = tuple(cell.strip() for cell in cells)
-    if len(header) < 2:
+    if len(header) < least:
         raise DataError(f"{name}: one column only with the delimiter {named(delimiter)}; set delimiter")
     if len(header) > MAX_COLUMNS:
         raise DataError(f"{name}: has {len(header):,} columns, the limit is {MAX_COLUMNS:,}; split the table")

@@ -24,24 +24,26 @@ class TableRows(NamedTuple):
 
 
 @contextmanager
-def open_rows(table: TableFile, delimiter: str) -> Iterator[TableRows]:
+def open_rows(table: TableFile, delimiter: str, least_columns: int = 2) -> Iterator[TableRows]:
     """Open a delimited UTF-8 text file with a header; blank lines are passed over.
 
     Args:
         table: The file.
         delimiter: One character, or "auto" to find it in the first line.
+        least_columns: One or two: how many columns it must have.
 
     Raises:
         DataError: It cannot be read, is no UTF-8, is empty, or has a header that names no columns.
     """
     with open_text(table) as text:
         head = list(_until_first_line(text))
-        sign = find_delimiter(table.name, "".join(head[-1:])) if delimiter == "auto" else delimiter
+        first = "".join(head[-1:])
+        sign = find_delimiter(table.name, first, least_columns) if delimiter == "auto" else delimiter
         rows = _numbered(table.name, chain(head, text), sign)
         _, cells = next(rows, (1, []))
         if not cells:
             raise DataError(f"{table.name}: is empty; it needs a line of column names and a row per image")
-        yield TableRows(table.name, sign, check_header(table.name, cells, sign), rows)
+        yield TableRows(table.name, sign, check_header(table.name, cells, sign, least_columns), rows)
 
 
 def _until_first_line(text: Iterable[str]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tomli_w
 
+from ova.data.copies import copies_pattern
 from ova.data.labels import UNKNOWN, LabelTable, is_device
 from ova.data.read_labels import read_label_table
 from ova.data.recipe import DatasetRecipe
@@ -41,6 +42,8 @@ class Made:
     """Label -> (positives, negatives, unknown)."""
     names: Mapping[str, str] = field(default_factory=dict)
     """Label -> name of its head."""
+    notes: Sequence[str] = ()
+    """What was found out about the data."""
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return a table for people, scarcest label first."""
@@ -83,8 +86,9 @@ def make_workspace(
     table = _read(settings, root)
     names = head_names(table.labels)
     mode = "argmax" if settings.get("format", "wide") != "wide" and len(table.labels) > 1 else "multilabel"
+    notes = _keep_copies_together(settings, table)
     contents = {workspace.dataset_recipe: settings}
-    comments = {}
+    comments = dict.fromkeys([workspace.dataset_recipe][: len(notes)], " ".join(notes))
     for label, name in names.items():
         contents[workspace.head_recipe(name)] = {"label": label, **DEFAULT_HEAD}
         comments[workspace.head_recipe(name)] = "{} positives, {} negatives, {} unknown".format(
@@ -92,7 +96,7 @@ def make_workspace(
         )
     contents[workspace.ensemble_recipe("all")] = {"heads": list(names.values()), "mode": mode}
     write_recipes(contents, comments)
-    return Made(list(contents), {label: _counts(table, label) for label in table.labels}, names)
+    return Made(list(contents), {label: _counts(table, label) for label in table.labels}, names, notes)
 
 
 def _read(settings: dict[str, Any], root: Path) -> LabelTable:
@@ -106,6 +110,15 @@ def _read(settings: dict[str, Any], root: Path) -> LabelTable:
             recipe = recipe.model_copy(update={"prefix": prefix})
             files = open_files(recipe, root)
     return read_label_table(recipe, root, files, look=True)
+
+
+def _keep_copies_together(settings: dict[str, Any], table: LabelTable) -> list[str]:
+    """Group images and what is named as a copy of them, in `settings`, and say so."""
+    copies = copies_pattern(table.images, table.values)
+    if copies is None:
+        return []
+    settings["group"] = {"pattern": copies.pattern}
+    return [f"{copies.evidence}; [group] in data/dataset.toml keeps each on the side of its source"]
 
 
 def write_recipes(

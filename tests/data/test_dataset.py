@@ -183,3 +183,49 @@ def test_damaged_location_is_refused(workspace, content):
     workspace.location.write_text(content)
     with pytest.raises(ArtefactError, match=r"location\.json"):
         open_dataset(workspace)
+
+
+class Told:
+    """A progress that keeps what it is told."""
+
+    def __init__(self):
+        self.lines = []
+
+    def start(self, task, total):
+        pass
+
+    def advance(self, task, done, note=""):
+        pass
+
+    def say(self, text):
+        self.lines.append(text)
+
+
+def test_copies_are_told_before_the_first_split_and_kept_together_by_the_advice(workspace):
+    folder = workspace.root / "data"
+    rows = ["filename;crack"]
+    for number in range(12):
+        for turn, name in enumerate((f"cell{number}", f"rot_cell{number}", f"mirrh_cell{number}")):
+            write_image(folder / "images" / f"{name}.png", 100 * turn + number)
+            rows.append(f"images/{name}.png;{int(number % 3 == 0)}")
+    (folder / "data.csv").write_text("\n".join(rows) + "\n")
+    told = Told()
+    dataset = open_dataset(workspace, progress=told)
+    (line,) = told.lines
+    assert line.startswith("24 of 36 images are named as copies of 12 images (mirrh_NAME, rot_NAME); ")
+
+    def parted(split):
+        parts = {}
+        for image in dataset.table.images:
+            parts.setdefault(image.rpartition("cell")[2], set()).add(split.part_of[image])
+        return [name for name, each in parts.items() if len(each) > 1]
+
+    assert parted(dataset.split)
+    open_dataset(workspace, progress=told)
+    assert len(told.lines) == 1, "a split that is there stays"
+    for path in (workspace.split_table, workspace.split_origin):
+        path.unlink()
+    setting = line.rpartition("below it ")[2]
+    workspace.dataset_recipe.write_text(f'labels = "data.csv"\n[group]\n{setting}\n')
+    assert not parted(open_dataset(workspace, progress=told).split)
+    assert len(told.lines) == 1

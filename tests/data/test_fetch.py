@@ -155,6 +155,19 @@ def test_images_and_the_label_table_of_those_that_came(site, waits, tmp_path):
     assert {agent.split("/")[0] for agent in site.agents} == {"ova"}
 
 
+@pytest.mark.parametrize("header", ["url", '"url"', "\ufeffurl "])
+def test_a_column_of_urls_alone(site, waits, tmp_path, header):
+    table = tmp_path / "urls.csv"
+    table.write_text(f"{header}\n{site.url}/a.png?size=1,2;3\n{site.url}/photo\n", encoding="utf-8")
+    report = fetch_images(table, tmp_path / "images", pause=0)
+    assert states(report) == ["fetched", "fetched"]
+    assert report.results[0].url.endswith("/a.png?size=1,2;3")
+    assert report.labels is None
+    table.write_text(f"link\n{site.url}/a.png\n")
+    with pytest.raises(DataError, match="has no column 'url'"):
+        fetch_images(table, tmp_path / "images", pause=0)
+
+
 def test_what_is_there_is_not_asked_for_again(site, waits, tmp_path):
     rows = [{"url": f"{site.url}{path}", "image": ""} for path in ("/a.png", "/photo", "/deep/b.png")]
     table = write_urls(tmp_path / "urls.csv", rows)

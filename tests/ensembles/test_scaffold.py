@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ova.data.read_labels import read_label_table
 from ova.data.recipe import DatasetRecipe
 from ova.ensembles.recipe import EnsembleRecipe
 from ova.ensembles.scaffold import head_names, make_workspace
@@ -98,3 +99,20 @@ def test_images_that_are_not_there_are_told_before_anything_is_written(tmp_path:
     make_workspace(tmp_path / "made", labels=tmp_path / "t.csv", images=tmp_path / "photos")
     content = tomllib.loads((tmp_path / "made/data/dataset.toml").read_text())
     assert (content["root"], content["labels"]) == ("../../photos", "../t.csv")
+
+
+def test_copies_are_grouped_with_their_sources(tmp_path: Path) -> None:
+    rows = ["file,crack"]
+    for number in range(10):
+        for name in (f"cell{number}.png", f"rot_cell{number}.png", f"rot2_cell{number}.png"):
+            image(tmp_path / name)
+            rows.append(f"{name},{number % 2}")
+    (tmp_path / "t.csv").write_text("\n".join(rows))
+    made = make_workspace(tmp_path / "made", labels=tmp_path / "t.csv")
+    found = "20 of 30 images are named as copies of 10 images (rot#_NAME, rot_NAME)"
+    assert made.notes[0].startswith(f"{found}; [group] in data/dataset.toml")
+    dataset, *_ = recipes(tmp_path / "made")
+    assert (tmp_path / "made/data/dataset.toml").read_text().startswith(f"# {found}")
+    table = read_label_table(dataset, tmp_path)
+    assert sorted(set(table.groups)) == [f"cell{number}" for number in range(10)]
+    assert set(table.groups[:3]) == {"cell0"}
