@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ova.analysis.choices import Choices
+from ova.analysis.measures.values import Across, HeadMeasures
 from ova.errors import ArtefactError, RecipeError, first_few
 from ova.metrics import Counts, Interval, always_yes_f1, average_precision, chance_f1, f1_interval, macro_f1
 from ova.storage import neutralise, write_csv, write_json
@@ -102,6 +103,10 @@ class Analysis:
     macro_f1: float | None
     heads: tuple[HeadResult, ...]
     choices: Choices | None = None
+    measures: tuple[HeadMeasures, ...] = ()
+    """All figures of each head, in the order of `heads`; empty where only test scores were given."""
+    across: Across | None = None
+    """Figures of the heads together; None where only test scores were given."""
 
     @property
     def undefined(self) -> int:
@@ -111,7 +116,12 @@ class Analysis:
     def to_json(self) -> dict[str, Any]:
         """Return the object that `ova analyse --json` prints; strict JSON."""
         heads = [head.to_json() for head in self.heads]
-        value = {"ensemble": self.ensemble, "mode": self.mode, "macro_f1": self.macro_f1, "heads": heads}
+        value: dict[str, Any] = {
+            "ensemble": self.ensemble,
+            "mode": self.mode,
+            "macro_f1": self.macro_f1,
+            "heads": heads,
+        }
         if self.choices is not None:
             value |= {"accuracy": self.choices.accuracy, "confusion": self.choices.to_json()}
         return value
