@@ -19,7 +19,7 @@ def locate(
     folder: Annotated[Path, typer.Argument(help="Where labels and images lie on this machine.")],
 ) -> None:
     """Say where labels and images lie on this machine; it is remembered."""
-    from ova.data.dataset import locate as remember
+    from ova.data.source import locate as remember
 
     table = remember(session.workspace(), folder)
     console.show_lines([*table.lines(), f"labels: {', '.join(table.labels)}"])

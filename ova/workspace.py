@@ -23,6 +23,11 @@ class Workspace:
         return self.root / "data" / "dataset.toml"
 
     @property
+    def exclusions(self) -> Path:
+        """Images to leave out, with reasons; for a person to edit."""
+        return self.root / "data" / "exclude.csv"
+
+    @property
     def location(self) -> Path:
         """Where this machine keeps the images, if not where dataset.toml says."""
         return self.root / "runs" / "location.json"
@@ -36,6 +41,16 @@ class Workspace:
     def intake_problems(self) -> Path:
         """Images that intake refused, with the reasons."""
         return self.root / "runs" / "intake.csv"
+
+    @property
+    def quality(self) -> Path:
+        """Measures and thumbnails of images, by the digest of their pixels."""
+        return self.root / "runs" / "quality.safetensors"
+
+    @property
+    def duplicates(self) -> Path:
+        """Clusters of near duplicates, by the digests of their pixels."""
+        return self.root / "runs" / "duplicates.json"
 
     @property
     def split_table(self) -> Path:

@@ -10,24 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ova.data.copies import copies_pattern
-from ova.data.facts import Decoding, ImageFacts, read_facts, write_facts
+from ova.data.duplicate_clusters import duplicate_clusters
+from ova.data.exclusions import EXCLUDED
+from ova.data.facts import ImageFacts, read_facts
 from ova.data.files import ImageFiles
-from ova.data.fraction import take_fraction
 from ova.data.images import decode_image
 from ova.data.intake import UnreadableImages
 from ova.data.labels import LabelTable
-from ova.data.location import image_root
-from ova.data.problems import Problem, RefusedData
-from ova.data.read_labels import read_label_table
+from ova.data.problems import Problem
+from ova.data.quality_cache import QualityCache
 from ova.data.recipe import DatasetRecipe
-from ova.data.sources import open_files
+from ova.data.source import Source, open_source, refused, remember_facts
 from ova.data.splits import Split
 from ova.data.store import PixelStore, StoreSpec, prepare_stores
 from ova.data.stored_split import stored_split
-from ova.errors import DataError, RecipeError
+from ova.errors import RecipeError
 from ova.progress import Progress, Silent
-from ova.recipes import load_recipe
-from ova.storage import neutralise, write_csv, write_json
 from ova.workspace import Workspace
 
 
@@ -70,12 +68,12 @@ def open_dataset(
         DataError: Labels or images are refused; unreadable images are listed in `runs/intake.csv`.
         EnvironmentFault: The disk is full or read-only.
     """
-    recipe = load_recipe(workspace.dataset_recipe, DatasetRecipe)
+    source = open_source(workspace)
+    recipe, files, table = source.recipe, source.files, source.table
     _refuse_large(specs, recipe.draft_side)
-    root = image_root(workspace, recipe)
-    files = open_files(recipe, root)
-    table = take_fraction(_read_table(workspace, recipe, root, files), recipe.fraction)
+    _tell_exclusions(table, progress)
     known = read_facts(workspace.image_facts)
+    cache = QualityCache(workspace.quality) if recipe.duplicates else None
     try:
         facts, stores = prepare_stores(
             files,
@@ -83,34 +81,37 @@ def open_dataset(
             specs,
             workspace.stores,
             known=known,
-            decoding=Decoding(recipe.white_level, recipe.draft_side),
+            decoding=source.decoding,
+            taking=cache,
             progress=progress,
         )
     except UnreadableImages as error:
         problems = [Problem(image, reason, files.where(image)) for image, reason in error.problems]
-        raise _listed(workspace, RefusedData(str(error), problems)) from error
-    by_image = {fact.image: fact for fact in facts}
-    if by_image != known:
-        write_facts(workspace.image_facts, facts)
-    pixels = {image: fact.pixels_sha256 for image, fact in by_image.items()}
+        raise refused(workspace, str(error), problems) from error
+    remember_facts(workspace, source, known, facts)
+    together = _together(workspace, source, cache, facts, progress)
     if recipe.group is None and not workspace.split_table.exists():
         _tell_copies(table, progress or Silent())
-    split = stored_split(workspace, table, pixels, recipe.split)
-    return Dataset(recipe, root, files, table, by_image, split, stores)
+    pixels = {fact.image: fact.pixels_sha256 for fact in facts}
+    split = stored_split(workspace, table, pixels, recipe.split, together)
+    by_image = {fact.image: fact for fact in facts}
+    return Dataset(recipe, source.root, files, table, by_image, split, stores, together)
 
 
-def locate(workspace: Workspace, root: Path) -> LabelTable:
-    """Remember where this machine keeps labels and images, after a look at the label table there.
-
-    Raises:
-        DataError: The folder does not exist or its label table is refused.
-    """
-    recipe = load_recipe(workspace.dataset_recipe, DatasetRecipe)
-    if not root.is_dir():
-        raise DataError(f"the data folder {root} does not exist")
-    table = _read_table(workspace, recipe, root, open_files(recipe, root))
-    write_json(workspace.location, {"root": str(root.resolve())})
-    return table
+def _together(
+    workspace: Workspace,
+    source: Source,
+    cache: QualityCache | None,
+    facts: Sequence[ImageFacts],
+    progress: Progress | None,
+) -> Sequence[Sequence[str]]:
+    """Find near duplicates, where the recipe asks for them."""
+    rule = source.recipe.duplicates
+    if cache is None or rule is None:
+        return ()
+    return duplicate_clusters(
+        workspace.duplicates, cache, source.files, facts, rule, source.decoding, progress
+    )
 
 
 def _tell_copies(table: LabelTable, progress: Progress) -> None:
@@ -128,24 +129,8 @@ def _refuse_large(specs: Sequence[StoreSpec], draft_side: int | None) -> None:
             )
 
 
-def _read_table(workspace: Workspace, recipe: DatasetRecipe, root: Path, files: ImageFiles) -> LabelTable:
-    """Read the label table; what is refused, or missing where some may be, is listed in `runs/intake.csv`."""
-    try:
-        table = read_label_table(recipe, root, files, look=True)
-    except RefusedData as error:
-        raise _listed(workspace, error) from error
-    if table.missing:
-        _write_problems(workspace, [Problem(image, "missing, left out", "") for image in table.missing])
-    else:
-        workspace.intake_problems.unlink(missing_ok=True)  # its problems are solved
-    return table
-
-
-def _listed(workspace: Workspace, error: RefusedData) -> RefusedData:
-    _write_problems(workspace, error.problems)
-    return RefusedData(f"{error}; all are listed in {workspace.intake_problems}", error.problems)
-
-
-def _write_problems(workspace: Workspace, problems: Sequence[Problem]) -> None:
-    rows = ([neutralise(cell) for cell in problem] for problem in problems)
-    write_csv(workspace.intake_problems, Problem._fields, rows)
+def _tell_exclusions(table: LabelTable, progress: Progress | None) -> None:
+    """Say what a person's list leaves out, because it decides what is trained on."""
+    told = [f"left out {left.line()}" for left in table.left_out if left.reason == EXCLUDED]
+    for line in [*told, *table.stranger_lines()]:
+        (progress or Silent()).say(line)

@@ -42,6 +42,19 @@ class Look(Protocol):
         ...
 
 
+class Taking(Protocol):
+    """Whoever keeps what a look returns."""
+
+    @property
+    def look(self) -> Look:
+        """What is asked of every image."""
+        ...
+
+    def take(self, facts: Sequence[ImageFacts], seen: Sequence[Any]) -> None:
+        """Take what the look returned, and of which images."""
+        ...
+
+
 class Examined(NamedTuple):
     """What one pass over the images showed."""
 
@@ -94,15 +107,19 @@ def examine_images(
                 values.append(value)
         progress.advance("reading images", len(facts) + len(problems))
     if problems:
-        raise UnreadableImages(problems, len(images))
+        raise UnreadableImages(problems, len(images), Examined(facts, seen))
     return Examined(facts, seen)
 
 
 class UnreadableImages(DataError):
-    """Images that are missing or cannot be decoded; `problems` holds (image, reason) for all of them."""
+    """Images that are missing or cannot be decoded.
 
-    def __init__(self, problems: Sequence[tuple[str, str]], total: int) -> None:
-        self.problems = [tuple(problem) for problem in problems]
+    `problems` holds (image, reason) for all of them, `examined` what the others showed.
+    """
+
+    def __init__(self, problems: Sequence[tuple[str, str]], total: int, examined: Examined) -> None:
+        self.problems = [(image, reason) for image, reason in problems]
+        self.examined = examined
         reasons = first_few([reason for _, reason in problems], 3)
         super().__init__(f"{len(problems)} of {total} images cannot be used: {reasons}")
 

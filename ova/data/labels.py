@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ova.data.texts import Texts
 from ova.digests import digest_arrays, digest_json
-from ova.errors import DataError
+from ova.errors import DataError, first_few
 from ova.recipes import nearest
 
 UNKNOWN = -1
@@ -58,6 +58,8 @@ class LabelTable:
         left_out: What was left out of `images` and `labels`, and why.
         missing: Images of the tables that are not there, where the recipe allows some.
         unnamed: Images beside those of the tables that no row names.
+        excluded_positives: k counts of images with label 1 that `data/exclude.csv` leaves out; or nothing.
+        strangers: Names in `data/exclude.csv` that are in no row.
     """
 
     images: Texts | tuple[str, ...]
@@ -68,6 +70,8 @@ class LabelTable:
     left_out: tuple[LeftOut, ...] = ()
     missing: tuple[str, ...] = ()
     unnamed: int = 0
+    excluded_positives: tuple[int, ...] = ()
+    strangers: tuple[str, ...] = ()
 
     def column(self, label: str) -> NDArray[np.int8]:
         """Take the values of one label, (n,).
@@ -94,9 +98,21 @@ class LabelTable:
         """Say how many images and rows there are, and what is not in the table, a line each."""
         lines = [f"images: {len(self.images):,}, rows: {self.rows:,}"]
         lines += [f"left out {left.line()}" for left in self.left_out]
-        return lines + (
-            [f"{self.unnamed:,} images in the same folders are in no row"] if self.unnamed else []
-        )
+        if any(self.excluded_positives):
+            taken = zip(self.labels, self.excluded_positives, strict=True)
+            named = ", ".join(f"{label} {count:,}" for label, count in taken if count)
+            lines.append(f"positives on images that data/exclude.csv takes: {named}")
+        lines += self.stranger_lines()
+        if self.unnamed:
+            lines.append(f"{self.unnamed:,} images in the same folders are in no row")
+        return lines
+
+    def stranger_lines(self) -> list[str]:
+        """Say which names of `data/exclude.csv` are in no row, in a line or none."""
+        if not self.strangers:
+            return []
+        named = first_few(list(self.strangers), 3)
+        return [f"data/exclude.csv names {len(self.strangers):,} images that are in no row: {named}"]
 
 
 def safe_relative(text: str) -> str:

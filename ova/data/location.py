@@ -30,6 +30,14 @@ def image_root(workspace: Workspace, recipe: DatasetRecipe) -> Path:
     return root
 
 
+def labels_digest(workspace: Workspace, root: Path, recipe: DatasetRecipe) -> str | None:
+    """Digest label tables and the list of exclusions as they are now; see `label_file_digest`."""
+    digest = label_file_digest(root, recipe)
+    if not workspace.exclusions.is_file():
+        return digest
+    return digest_json([digest, digest_file(workspace.exclusions)])
+
+
 def label_file_digest(root: Path, recipe: DatasetRecipe) -> str | None:
     """Digest label tables and names of labels as they are now; None for class folders or a missing file."""
     if not recipe.labels:

@@ -56,6 +56,11 @@ class Qualities:
         """Take some rows, in the order given."""
         return Qualities(*(getattr(self, field.name)[rows] for field in fields(self)))
 
+    def join(self, other: Qualities) -> Qualities:
+        """Put the rows of another one below these."""
+        pairs = ((getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
+        return Qualities(*(np.concatenate(pair) for pair in pairs))
+
 
 def measure_image(pixels: NDArray[np.uint8]) -> bytes:
     """Measure one image.

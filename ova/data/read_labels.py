@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ova.data.choose_columns import choose_columns
 from ova.data.class_folders import from_folders
+from ova.data.exclusions import EXCLUDED, Exclusion, excluded_rows, note_exclusions
 from ova.data.files import ImageFiles
 from ova.data.groups import groups_by_column, groups_by_pattern
 from ova.data.label_forms import Labelled, first_rows
@@ -40,7 +41,12 @@ _CONTROL = re.compile(r"[\0-\x1f\x7f]")
 
 
 def read_label_table(
-    recipe: DatasetRecipe, root: Path, files: ImageFiles | None = None, *, look: bool = False
+    recipe: DatasetRecipe,
+    root: Path,
+    files: ImageFiles | None = None,
+    *,
+    look: bool = False,
+    excluded: Mapping[str, Exclusion] | None = None,
 ) -> LabelTable:
     """Read the labels of a dataset, without opening an image.
 
@@ -56,6 +62,7 @@ def read_label_table(
         root: The image root; the tables and the image paths are relative to it.
         files: Where the images lie, if that is open already.
         look: Refuse a table whose images are not all there.
+        excluded: Images that a person wants left out; they need not be there.
 
     Raises:
         DataError: The table or the tree is missing, malformed, or contradicts the recipe.
@@ -65,7 +72,10 @@ def read_label_table(
     read = _read_tables(recipe, root, files, ledger) if recipe.labels else _read_folders(recipe, root, files)
     report_twins(read.images, read.where, ledger)
     groups = _groups(recipe, read, ledger)
-    presence = _look(recipe, read, files, ledger) if look and read.sheet is not None else NOTHING_MISSING
+    unwanted = excluded_rows(read.images, excluded or {})
+    presence = NOTHING_MISSING
+    if look and read.sheet is not None:
+        presence = _look(recipe, read, files, unwanted, ledger)
     ledger.settle(read.source)
     _check_labels(read.source, read.labelled.labels)
     table = LabelTable(
@@ -78,7 +88,7 @@ def read_label_table(
         missing=tuple(read.images.take(presence.missing)),
         unnamed=presence.unnamed,
     )
-    return _leave_out(table, presence.missing, read.source)
+    return _leave_out(table, unwanted, excluded or {}, presence.missing, read.source)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,26 +159,38 @@ def _groups(recipe: DatasetRecipe, read: _Read, ledger: Ledger) -> Texts:
     return groups_by_pattern(read.source, recipe.group.pattern or "", read.images)
 
 
-def _look(recipe: DatasetRecipe, read: _Read, files: ImageFiles, ledger: Ledger) -> Presence:
+def _look(
+    recipe: DatasetRecipe, read: _Read, files: ImageFiles, unwanted: NDArray[np.intp], ledger: Ledger
+) -> Presence:
     """Look for the images of a table whose paths are sound; those of class folders have just been listed."""
     bad = read.sheet.refused if read.sheet else ()
     refused = np.isin(read.first, sorted(bad)) if bad else None
     rows = np.arange(len(read.images)) if refused is None else np.flatnonzero(~refused)
     presence = look_for(read.images if refused is None else read.images.take(rows), files)
-    missing = rows[presence.missing]
+    missing = np.setdiff1d(rows[presence.missing], unwanted)
     if len(missing) > recipe.allow_missing:
         report_missing(read.images, missing, presence, read.where, files, ledger)
     return presence._replace(missing=missing)
 
 
-def _leave_out(table: LabelTable, missing: NDArray[np.intp], source: str) -> LabelTable:
-    """Leave out images that are not there and images without any label."""
+def _leave_out(
+    table: LabelTable,
+    unwanted: NDArray[np.intp],
+    excluded: Mapping[str, Exclusion],
+    missing: NDArray[np.intp],
+    source: str,
+) -> LabelTable:
+    """Leave out images that a person excludes, images that are not there and images without any label."""
     there = np.ones(len(table.images), bool)
-    there[missing] = False
+    there[unwanted] = there[missing] = False
     known = (table.values != UNKNOWN).any(axis=1)
-    unlabelled = int(np.sum(there & ~known))
-    left_out = [LeftOut("not there", len(missing), len(there))] if len(missing) else []
-    left_out += [LeftOut("without any label", unlabelled, len(there))] if unlabelled else []
+    counts = {
+        EXCLUDED: len(unwanted),
+        "not there": len(missing),
+        "without any label": np.sum(there & ~known),
+    }
+    left_out = [LeftOut(why, int(count), len(there)) for why, count in counts.items() if count]
+    table = note_exclusions(table, unwanted, excluded)
     if not left_out:
         return table
     rows = np.flatnonzero(there & known)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from ova.data.clean_recipe import DuplicateRule
 from ova.recipes import Settings
 
 DEFAULT_TEST = 0.2
@@ -165,6 +166,9 @@ class DatasetRecipe(Settings):
 
     draft_side: int | None = Field(default=None, ge=1)
     """Decode JPEGs at the smallest of 1/1, 1/2, 1/4, 1/8 with both sides this long; in full if left out."""
+
+    duplicates: DuplicateRule | None = None
+    """Keep near duplicates on one side of every split; only identical pixels when left out."""
 
     split: SplitRecipe = SplitRecipe()
     """How rows are divided into training, validation and test."""

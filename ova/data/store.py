@@ -18,7 +18,7 @@ from ova.data.facts import Decoding, ImageFacts, unchanged
 from ova.data.files import ImageFiles
 from ova.data.image_rows import ImageRows
 from ova.data.images import to_channels
-from ova.data.intake import examine_images
+from ova.data.intake import Taking, examine_images
 from ova.data.pixel_file import PixelFile
 from ova.data.resize import resize_pixels
 from ova.digests import digest_json
@@ -117,6 +117,7 @@ def prepare_stores(
     *,
     known: dict[str, ImageFacts],
     decoding: Decoding = Decoding(),  # noqa: B008 (immutable)
+    taking: Taking | None = None,
     progress: Progress | None = None,
     shard_bytes: int = SHARD_BYTES,
 ) -> tuple[list[ImageFacts], dict[StoreSpec, PixelStore]]:
@@ -129,6 +130,7 @@ def prepare_stores(
         folder: Where stores lie, a folder per digest.
         known: Facts of an earlier intake, used for files that have not changed.
         decoding: How files become pixels.
+        taking: Takes what it sees of the images that are decoded.
         progress: Told as images are done.
         shard_bytes: Most bytes of one file of pixels.
 
@@ -142,7 +144,7 @@ def prepare_stores(
     if len(facts) == len(images):
         wanted = [spec for spec in wanted if not (folder / store_digest(spec, facts)).is_dir()]
     if wanted or len(facts) < len(images):
-        facts = _build(files, images, wanted, folder, decoding, progress, shard_bytes)
+        facts = _build(files, images, wanted, folder, decoding, taking, progress, shard_bytes)
     return facts, {spec: PixelStore(folder / store_digest(spec, facts)) for spec in specs}
 
 
@@ -152,6 +154,7 @@ def _build(
     specs: Sequence[StoreSpec],
     folder: Path,
     decoding: Decoding,
+    taking: Taking | None,
     progress: Progress | None,
     shard_bytes: int,
 ) -> list[ImageFacts]:
@@ -163,7 +166,10 @@ def _build(
             _Writer.begin(place, spec, len(images), shard_bytes)
             for place, spec in zip(building, specs, strict=True)
         ]
-        facts = examine_images(files, images, decoding=decoding, looks=writers, progress=progress).facts
+        looks = [*writers, taking.look] if taking else writers
+        facts, seen = examine_images(files, images, decoding=decoding, looks=looks, progress=progress)
+        if taking:
+            taking.take(facts, seen[-1])
         for place, writer in zip(building, writers, strict=True):
             ImageRows.of(images).write(place.path / "rows.safetensors")
             index = {"spec": asdict(writer.spec), "shard_rows": writer.shard_rows}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from filelock import FileLock, Timeout
 
-from ova.data.location import image_root, label_file_digest
+from ova.data.location import image_root, labels_digest
 from ova.data.recipe import DatasetRecipe
 from ova.errors import OvaError
 from ova.heads.recipe import KEPT_DEFAULT, HeadRecipe, read_head_recipe
@@ -115,7 +115,7 @@ def _label_digest(workspace: Workspace) -> Callable[[], str | None]:
         if not found:
             recipe = load_recipe(workspace.dataset_recipe, DatasetRecipe)
             try:
-                found.append(label_file_digest(image_root(workspace, recipe), recipe))
+                found.append(labels_digest(workspace, image_root(workspace, recipe), recipe))
             except OvaError:
                 found.append(None)
         return found[0]

@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 import ova
 from ova.data.dataset import Dataset
-from ova.data.location import label_file_digest
+from ova.data.location import labels_digest
 from ova.errors import EnvironmentFault
 from ova.heads.backbones import classifier_keys
 from ova.heads.balance import Balance, plan_balance
@@ -72,7 +72,8 @@ def train_head(
         if not run.calibration.is_file():
             calibrate_run(run, plan.recipe.calibration)
         use_run(workspace, name, run)
-        _write_origin(run, dataset, plan)  # the label table may have changed where other heads read it
+        # The label table may have changed where other heads read it.
+        _write_origin(workspace, run, dataset, plan)
         return HeadOutcome(name, "kept", run=run.path.name)
     balances = _plan_balances(plan)
     run = run or _begin_run(workspace, dataset, plan)
@@ -131,16 +132,16 @@ def _begin_run(workspace: Workspace, dataset: Dataset, plan: HeadPlan) -> RunFol
     run = new_run(workspace, plan.name)
     rows = sorted((image, name) for name, part in plan.parts.items() for image in part.images)
     write_csv(run.rows, ("image", "part"), rows)
-    _write_origin(run, dataset, plan)
+    _write_origin(workspace, run, dataset, plan)
     return run
 
 
-def _write_origin(run: RunFolder, dataset: Dataset, plan: HeadPlan) -> None:
+def _write_origin(workspace: Workspace, run: RunFolder, dataset: Dataset, plan: HeadPlan) -> None:
     """Say what a run is made from, so that `ova list` can tell without reading tables or pixels."""
     origin = {
         "digest": plan.digest,
         "recipe": plan.recipe.training_digest(),
-        "labels": label_file_digest(dataset.root, dataset.recipe),
+        "labels": labels_digest(workspace, dataset.root, dataset.recipe),
         "ova_version": ova.__version__,
         "threads": torch.get_num_threads(),
     }

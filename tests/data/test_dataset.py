@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from ova.data import intake
-from ova.data.dataset import locate, open_dataset
+from ova.data.dataset import open_dataset
 from ova.data.images import decode_bytes, decode_image
 from ova.data.resize import resize_pixels
+from ova.data.source import locate
 from ova.data.store import StoreSpec
 from ova.errors import ArtefactError, DataError, RecipeError
 from ova.workspace import Workspace

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ova.data.dataset import locate, open_dataset
+from ova.data.dataset import open_dataset
 from ova.data.labels import LeftOut
+from ova.data.source import locate
 from ova.errors import DataError
 from ova.workspace import Workspace
 
