@@ -1,58 +1,80 @@
-"""What a new dataset.toml says of where labels and images lie, from the paths that a person gives."""
+"""What a new dataset.toml says, from what a person says of labels and images."""
 
 from __future__ import annotations
 
 import os
 import posixpath
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ova.data.archive import Archive
-from ova.data.class_folders import image_folders
+from ova.data.class_folders import folders_on_disk, image_folders
 from ova.data.sources import tables_in
 from ova.errors import DataError, RecipeError, first_few
 
 INSIDE = "inside:"
 
 
-def data_settings(folder: Path, labels: Path | None, images: Path | None) -> tuple[dict[str, Any], Path]:
+@dataclass(frozen=True)
+class RawData:
+    """Labels and images as they come, and what cannot be seen from them."""
+
+    labels: Sequence[Path] = ()
+    """Label tables, `inside:PATH` if in the zip; without one, `images` holds class folders."""
+    images: Path | None = None
+    """The folder that the paths in the tables are relative to, or a zip; that of the first table if None."""
+    delimiter: str | None = None
+    """Character between cells; found by itself if None."""
+    image_column: str | None = None
+    """Column of the image paths; the first one if None."""
+    class_columns: Sequence[str] = ()
+    """Makes the tables long ones, with one (image, class) per row; several are several sets of labels."""
+    label_columns: Sequence[str] = ()
+    """Columns of a wide table that are labels; all but the path's if empty."""
+    label_names: Sequence[str] = ()
+    """Files of names for codes, each `FILE` or, for one of the class columns, `COLUMN=FILE`."""
+    drop_classes: Sequence[str] = ()
+    """Labels to leave out."""
+    group_column: str | None = None
+    """Column of what belongs together."""
+    group_pattern: str | None = None
+    """Regular expression that finds in an image path what belongs together."""
+
+
+def data_settings(folder: Path, data: RawData) -> tuple[dict[str, Any], Path]:
     """Return the content of dataset.toml and the folder that its paths are relative to.
 
     Args:
         folder: Where the workspace goes.
-        labels: The label table; `inside:PATH` for one in the archive. None for class folders.
-        images: A folder, or a zip archive.
+        data: Labels and images.
 
     Raises:
-        RecipeError: Neither is given, or the table is inside of no archive.
+        RecipeError: Neither labels nor images, or a table inside of no archive.
         DataError: One of them does not exist, or the archive is refused.
     """
-    if labels is None and images is None:
+    if not data.labels and data.images is None:
         raise RecipeError(
             "say where the data is: ova init --labels table.csv, or --images FOLDER of class folders"
         )
-    inside = None if labels is None else _inside(labels)
-    for path in (None if inside else labels, images):
-        if path is not None and not path.exists():
-            raise DataError(f"{path} does not exist")
-    archive = Archive(images) if images is not None and not images.is_dir() else None
-    if inside and archive is None:
-        raise RecipeError(
-            f"{labels} names a table in an archive; name the archive too, with --images photos.zip"
-        )
-    settings: dict[str, Any] = {}
-    root = images if archive is None else archive.path.parent
-    if labels is None:
-        settings["format"] = "folders"
-    else:
-        root = root or labels.parent
-        settings["labels"] = Path(os.path.relpath(labels, root)).as_posix()
-    assert root is not None  # noqa: S101
-    settings["root"] = Path(os.path.relpath(root.resolve(), (folder / "data").resolve())).as_posix()
+    if data.images is not None and not data.images.exists():
+        raise DataError(f"{data.images} does not exist")
+    archive = Archive(data.images) if data.images is not None and not data.images.is_dir() else None
+    root = (data.images or data.labels[0].parent) if archive is None else archive.path.parent
+    settings: dict[str, Any] = {"root": _relative(root.resolve(), (folder / "data").resolve())}
     if archive is not None:
-        settings |= _archive_settings(archive, inside, folders=labels is None)
-    return settings, root
+        settings["archive"] = archive.path.name
+    if data.labels:
+        settings["labels"] = _one_or_list([_table(path, root, archive) for path in data.labels])
+    if archive is None and not (data.labels or data.class_columns or folders_on_disk(root)):
+        advice = f"if a table says what is in the images: ova init --images {root} --labels TABLE"
+        raise DataError(f"{root} has no class folders; {advice}")
+    if archive is not None and not data.labels and (prefix := _class_prefix(archive)):
+        settings["prefix"] = prefix
+    if data.class_columns or not data.labels:
+        settings["format"] = "long" if data.class_columns else "folders"
+    return settings | _column_settings(data, root, archive), root
 
 
 def prefix_of(archive: Archive, images: Sequence[str]) -> str:
@@ -76,29 +98,65 @@ def prefix_of(archive: Archive, images: Sequence[str]) -> str:
     return best[0]
 
 
-def _archive_settings(archive: Archive, inside: str | None, *, folders: bool) -> dict[str, Any]:
-    settings: dict[str, Any] = {"archive": archive.path.name}
-    if inside:
-        settings["labels"] = _table_inside(archive, inside)
-    if folders and (prefix := _class_prefix(archive)):
-        settings["prefix"] = prefix
-    return settings
+def _column_settings(data: RawData, root: Path, archive: Archive | None) -> dict[str, Any]:
+    """Return what is said about columns and classes; what is not said is left out."""
+    settings = {
+        "delimiter": data.delimiter,
+        "image_column": data.image_column,
+        "class_column": _one_or_list(data.class_columns),
+        "label_columns": list(data.label_columns),
+        "label_names": _label_names(data, root, archive),
+        "drop_classes": list(data.drop_classes),
+        "group": {
+            name: value
+            for name, value in (("column", data.group_column), ("pattern", data.group_pattern))
+            if value is not None
+        },
+    }
+    return {name: value for name, value in settings.items() if value not in (None, [], {})}
 
 
-def _inside(labels: Path) -> str | None:
-    text = labels.as_posix()
-    return text.removeprefix(INSIDE) if text.startswith(INSIDE) else None
+def _label_names(data: RawData, root: Path, archive: Archive | None) -> str | dict[str, str]:
+    named: dict[str, str] = {}
+    for text in data.label_names:
+        column, sign, file = text.partition("=")
+        column, file = (column, file) if sign and column in data.class_columns else ("", text)
+        if column in named:
+            raise RecipeError(
+                f"--label-names {text}: names are given twice; give COLUMN=FILE for each column"
+            )
+        named[column] = _table(Path(file), root, archive)
+    return named[""] if named.keys() == {""} else named
 
 
-def _table_inside(archive: Archive, name: str) -> str:
-    """Return the full name of a table; the folder that all is in need not be given."""
+def _table(path: Path, root: Path, archive: Archive | None) -> str:
+    """Return the path of a table, relative to root or inside of the archive."""
+    text = path.as_posix()
+    if not text.startswith(INSIDE) and path.exists():
+        return _relative(path, root)
+    if archive is None and text.startswith(INSIDE):
+        raise RecipeError(
+            f"{text} names a table in an archive; name the archive too, with --images photos.zip"
+        )
+    if archive is None:
+        raise DataError(f"{path} does not exist")
+    name = text.removeprefix(INSIDE)
     found = [entry for entry in archive.files if entry == name or entry.endswith(f"/{name}")]
     if name in found or len(found) == 1:
         return name if name in found else found[0]
     held = first_few(found or tables_in(archive), 3) or "no table"
+    gone = "" if text.startswith(INSIDE) else f"{path} does not exist, and "
     raise DataError(
-        f"{archive.path} holds {held}, not the one table {name!r}; name it with --labels {INSIDE}PATH"
+        f"{gone}{archive.path} holds {held}, not the one table {name!r}; name it with {INSIDE}PATH"
     )
+
+
+def _relative(path: Path, start: Path) -> str:
+    return Path(os.path.relpath(path, start)).as_posix()
+
+
+def _one_or_list(texts: Sequence[str]) -> str | list[str]:
+    return texts[0] if len(texts) == 1 else list(texts)
 
 
 def _class_prefix(archive: Archive) -> str:

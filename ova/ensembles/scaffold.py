@@ -1,10 +1,12 @@
-"""Write a workspace: dataset.toml, one head recipe per label, one ensemble, from what the data looks like."""
+"""Write a workspace: dataset.toml, one head recipe per label, an ensemble per set of labels."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +14,19 @@ import numpy as np
 import tomli_w
 
 from ova.data.copies import copies_pattern
+from ova.data.groups import groups_by_pattern
 from ova.data.labels import UNKNOWN, LabelTable, is_device
+from ova.data.location import image_root
 from ova.data.read_labels import read_label_table
 from ova.data.recipe import DatasetRecipe
 from ova.data.sources import open_files
+from ova.data.texts import Texts
 from ova.data.zip_files import ZipFiles
-from ova.ensembles.data_settings import data_settings, prefix_of
+from ova.ensembles.data_settings import RawData, data_settings, prefix_of
+from ova.ensembles.label_sets import LabelSet, label_sets
 from ova.errors import RecipeError, first_few
 from ova.heads.recipe import HeadRecipe
-from ova.recipes import check_recipe
+from ova.recipes import check_recipe, load_recipe
 from ova.storage import write_bytes
 from ova.workspace import Workspace
 
@@ -34,91 +40,82 @@ DEFAULT_HEAD: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
+class LabelCounts:
+    """How often a label is there, and which head learns it."""
+
+    head: str
+    positives: int
+    negatives: int
+    unknown: int
+
+
+@dataclass(frozen=True)
 class Made:
     """A new workspace."""
 
-    files: list[Path]
-    counts: Mapping[str, tuple[int, int, int]]
-    """Label -> (positives, negatives, unknown)."""
-    names: Mapping[str, str] = field(default_factory=dict)
-    """Label -> name of its head."""
-    notes: Sequence[str] = ()
-    """What was found out about the data."""
+    files: Sequence[Path]
+    labels: Mapping[str, LabelCounts]
+    ensembles: Mapping[str, str]
+    """Name -> mode."""
+    notes: Sequence[str]
+    """What was read and left out, and what was found out about the data, a line each."""
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return a table for people, scarcest label first."""
-        ordered = sorted(self.counts.items(), key=lambda item: item[1][0])
+        ordered = sorted(self.labels.items(), key=lambda item: item[1].positives)
         header = ("label", "head", "positives", "negatives", "unknown")
-        return [header, *((label, self.names[label], *map(str, counts)) for label, counts in ordered)]
+        return [
+            header,
+            *(
+                (label, each.head, str(each.positives), str(each.negatives), str(each.unknown))
+                for label, each in ordered
+            ),
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as one JSON object."""
+        return {
+            "files": [str(path) for path in self.files],
+            "labels": {label: asdict(each) for label, each in self.labels.items()},
+            "ensembles": dict(self.ensembles),
+            "notes": list(self.notes),
+        }
 
 
-def make_workspace(
-    folder: Path,
-    *,
-    labels: Path | None = None,
-    images: Path | None = None,
-    image_column: str | None = None,
-    class_column: str | None = None,
-    label_columns: Sequence[str] = (),
-) -> Made:
-    """Make a workspace around a label table, or around a folder or zip that holds a folder per class.
+def make_workspace(folder: Path, data: RawData) -> Made:
+    """Make a workspace around label tables, or around a folder or zip that holds a folder per class.
+
+    Where nothing is said of the data, but the folder has a `data/dataset.toml`, its heads and ensembles are
+    made.
 
     Args:
         folder: Where the workspace goes; recipes that are already there are refused, not overwritten.
-        labels: The label table, `inside:PATH` if it is in the zip; without it `images` holds class folders.
-        images: The folder that the paths in the table are relative to, or a zip; the table's folder if None.
-        image_column: Column of the image paths; the first one if not given.
-        class_column: Makes the table a long one, with one (image, class) per row.
-        label_columns: Columns of a wide table that are labels; all but the path's if empty.
+        data: Where labels and images lie, and how to read them.
 
     Raises:
-        RecipeError: Neither labels nor images, or the workspace exists.
+        RecipeError: Neither labels nor images, what is said contradicts itself, or the workspace exists.
         DataError: The labels are refused; nothing is written.
+        EnvironmentFault: The disk is full or read-only; nothing is left of what was written.
     """
     workspace = Workspace(folder)
-    settings, root = data_settings(folder, labels, images)
-    if image_column is not None:
-        settings["image_column"] = image_column
-    if class_column is not None:
-        settings |= {"format": "long", "class_column": class_column}
-    if label_columns:
-        settings["label_columns"] = list(label_columns)
-    table = _read(settings, root)
+    declared = data == RawData() and workspace.dataset_recipe.is_file()
+    settings, recipe, table = _read_declared(workspace) if declared else _read(*data_settings(folder, data))
+    notes = _copies_notes(settings, recipe, table)
     names = head_names(table.labels)
-    mode = "argmax" if settings.get("format", "wide") != "wide" and len(table.labels) > 1 else "multilabel"
-    notes = _keep_copies_together(settings, table)
-    contents = {workspace.dataset_recipe: settings}
-    comments = dict.fromkeys([workspace.dataset_recipe][: len(notes)], " ".join(notes))
-    for label, name in names.items():
-        contents[workspace.head_recipe(name)] = {"label": label, **DEFAULT_HEAD}
-        comments[workspace.head_recipe(name)] = "{} positives, {} negatives, {} unknown".format(
-            *_counts(table, label)
-        )
-    contents[workspace.ensemble_recipe("all")] = {"heads": list(names.values()), "mode": mode}
+    labels = {label: _count(table, label, name) for label, name in names.items()}
+    sets = _named_sets(label_sets(recipe, table))
+    contents: dict[Path, Mapping[str, Any]] = {} if declared else {workspace.dataset_recipe: settings}
+    comments = {} if declared or not notes else {workspace.dataset_recipe: notes[0]}
+    for label, each in labels.items():
+        path = workspace.head_recipe(each.head)
+        contents[path] = {"label": label, **DEFAULT_HEAD}
+        comments[path] = f"{each.positives} positives, {each.negatives} negatives, {each.unknown} unknown"
+    for name, one in sets.items():
+        heads = [names[label] for label in one.labels]
+        contents[workspace.ensemble_recipe(name)] = {"heads": heads, "mode": one.mode}
     write_recipes(contents, comments)
-    return Made(list(contents), {label: _counts(table, label) for label in table.labels}, names, notes)
-
-
-def _read(settings: dict[str, Any], root: Path) -> LabelTable:
-    """Read the labels; find where the paths of a table start from in an archive, and add it to `settings`."""
-    recipe = check_recipe(settings, DatasetRecipe, "data/dataset.toml")
-    files = open_files(recipe, root)
-    if isinstance(files, ZipFiles) and recipe.labels:
-        images = read_label_table(recipe, root, files).images
-        if prefix := prefix_of(files.archive, images):
-            settings["prefix"] = prefix
-            recipe = recipe.model_copy(update={"prefix": prefix})
-            files = open_files(recipe, root)
-    return read_label_table(recipe, root, files, look=True)
-
-
-def _keep_copies_together(settings: dict[str, Any], table: LabelTable) -> list[str]:
-    """Group images and what is named as a copy of them, in `settings`, and say so."""
-    copies = copies_pattern(table.images, table.values)
-    if copies is None:
-        return []
-    settings["group"] = {"pattern": copies.pattern}
-    return [f"{copies.evidence}; [group] in data/dataset.toml keeps each on the side of its source"]
+    modes = {name: one.mode for name, one in sets.items()}
+    return Made(list(contents), labels, modes, [*table.lines(), *notes])
 
 
 def write_recipes(
@@ -128,13 +125,24 @@ def write_recipes(
 
     Raises:
         RecipeError: One of the files exists.
+        EnvironmentFault: The disk is full or read-only.
     """
     existing = [str(path) for path in contents if path.exists()]
     if existing:
         raise RecipeError(f"{first_few(existing, 3)} exists; remove it or choose another folder")
-    for path, content in contents.items():
-        comment = f"# {comments[path]}\n" if comments and path in comments else ""
-        write_bytes(path, (comment + tomli_w.dumps(content)).encode())
+    folders = {folder for path in contents for folder in path.parents if not folder.exists()}
+    try:
+        for path in reversed(list(contents)):  # dataset.toml, which makes a folder a workspace, is the last
+            comment = f"# {' '.join(comments[path].split())}\n" if comments and path in comments else ""
+            write_bytes(path, (comment + tomli_w.dumps(contents[path])).encode())
+    except BaseException:
+        for path in contents:
+            with suppress(OSError):
+                path.unlink()
+        for folder in sorted(folders, reverse=True):
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def head_names(labels: Sequence[str]) -> dict[str, str]:
@@ -155,6 +163,46 @@ def head_recipe_of(content: Mapping[str, Any]) -> HeadRecipe:
     return check_recipe(dict(content), HeadRecipe, "head recipe")
 
 
-def _counts(table: LabelTable, label: str) -> tuple[int, int, int]:
+def _read(settings: dict[str, Any], root: Path) -> tuple[dict[str, Any], DatasetRecipe, LabelTable]:
+    """Read the labels; find where the paths of a table start from in an archive, and add it to `settings`."""
+    recipe = check_recipe(settings, DatasetRecipe, "data/dataset.toml")
+    files = open_files(recipe, root)
+    if isinstance(files, ZipFiles) and recipe.labels:
+        images = read_label_table(recipe, root, files).images
+        if prefix := prefix_of(files.archive, images):
+            settings["prefix"] = prefix
+            recipe = recipe.model_copy(update={"prefix": prefix})
+            files = open_files(recipe, root)
+    return settings, recipe, read_label_table(recipe, root, files, look=True)
+
+
+def _read_declared(workspace: Workspace) -> tuple[dict[str, Any], DatasetRecipe, LabelTable]:
+    """Read the labels as the dataset.toml of a workspace says."""
+    recipe = load_recipe(workspace.dataset_recipe, DatasetRecipe)
+    return {}, recipe, read_label_table(recipe, image_root(workspace, recipe), look=True)
+
+
+def _copies_notes(settings: dict[str, Any], recipe: DatasetRecipe, table: LabelTable) -> list[str]:
+    """Say whether images are named as copies of others; group them in new `settings` that group nothing."""
+    copies = copies_pattern(table.images, table.values)
+    if copies is None:
+        return []
+    if recipe.group is None and settings:
+        settings["group"] = {"pattern": copies.pattern}
+        return [f"{copies.evidence}; [group] in data/dataset.toml keeps each on the side of its source"]
+    if recipe.group is None:
+        return [f"{copies.evidence}; to keep each on the side of its source, {copies.advice()}"]
+    sources = groups_by_pattern("", copies.pattern, Texts.of(table.images))
+    groups_of = Counter(source for source, _ in set(zip(sources, table.groups, strict=True)))
+    parted = sum(count > 1 for count in groups_of.values())
+    return [f"{copies.evidence}; [group] parts {parted:,} of them from their copies"] if parted else []
+
+
+def _count(table: LabelTable, label: str, head: str) -> LabelCounts:
     values = table.column(label)
-    return int(np.sum(values == 1)), int(np.sum(values == 0)), int(np.sum(values == UNKNOWN))
+    counts = [int(np.sum(values == cell)) for cell in (1, 0, UNKNOWN)]
+    return LabelCounts(head, *counts)
+
+
+def _named_sets(sets: Mapping[str, LabelSet]) -> dict[str, LabelSet]:
+    return {name: sets[key] for key, name in head_names(list(sets)).items()}

@@ -25,6 +25,7 @@ from ova.data.read_labels import read_label_table
 from ova.data.recipe import DatasetRecipe
 from ova.data.sources import open_files
 from ova.data.zip_files import ZipFiles
+from ova.ensembles.data_settings import RawData
 from ova.ensembles.scaffold import make_workspace
 from ova.errors import DataError
 
@@ -276,7 +277,7 @@ def test_labels_become_no_paths(place, untouched):
     names = sorted({name for name in REFUSED + LITERAL if name.isprintable() and name.strip()})
     with (root / "long.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("file", "class"), *(("images/sound.png", name) for name in names)])
-    made = make_workspace(root / "made", labels=root / "long.csv", class_column="class")
+    made = make_workspace(root / "made", RawData(labels=[root / "long.csv"], class_columns=["class"]))
     assert len(made.files) > len(names)
     assert all(path.resolve().is_relative_to((root / "made").resolve()) for path in made.files)
     assert all(len(path.name) < 100 and path.stem not in ("nul", "com1") for path in made.files)

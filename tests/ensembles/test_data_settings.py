@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from zips import Entry, write_zip
 
+from ova.ensembles.data_settings import RawData
 from ova.ensembles.scaffold import make_workspace
 from ova.errors import DataError, OvaError, RecipeError
 
@@ -30,13 +31,13 @@ def photos(folder: Path, *names: str, **tables: str) -> Path:
 
 
 def made(tmp_path: Path, **arguments: Any) -> dict[str, Any]:
-    make_workspace(tmp_path / "made", **arguments)
+    make_workspace(tmp_path / "made", RawData(**arguments))
     return tomllib.loads((tmp_path / "made/data/dataset.toml").read_text(encoding="utf-8"))
 
 
 def refusal(kind: type[OvaError], tmp_path: Path, **arguments: Any) -> str:
     with pytest.raises(kind) as caught:
-        make_workspace(tmp_path / "made", **arguments)
+        make_workspace(tmp_path / "made", RawData(**arguments))
     assert not (tmp_path / "made").exists()
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -49,7 +50,7 @@ def test_a_table_beside_the_archive(tmp_path: Path) -> None:
     archive = photos(tmp_path / "x", "images/a.png", "images/b.png")
     table = tmp_path / "x/labels.csv"
     table.write_text(TABLE)
-    assert made(tmp_path, images=archive, labels=table) == {
+    assert made(tmp_path, images=archive, labels=[table]) == {
         "root": "../../x",
         "archive": "photos.zip",
         "labels": "labels.csv",
@@ -62,32 +63,45 @@ def test_a_table_beside_the_archive(tmp_path: Path) -> None:
 def test_a_table_in_another_folder(tmp_path: Path) -> None:
     archive = photos(tmp_path / "x", "images/a.png", "images/b.png")
     (tmp_path / "labels.csv").write_text(TABLE)
-    assert made(tmp_path, images=archive, labels=tmp_path / "labels.csv")["labels"] == "../labels.csv"
+    assert made(tmp_path, images=archive, labels=[tmp_path / "labels.csv"])["labels"] == "../labels.csv"
 
 
 @pytest.mark.parametrize("name", ["labels.csv", "set/labels.csv"])
 def test_a_table_inside_and_the_folder_that_its_paths_start_from(tmp_path: Path, name: str) -> None:
     archive = photos(tmp_path, "set/images/a.png", "set/images/b.png", "__MACOSX/c.png", set__labels=TABLE)
-    content = made(tmp_path, images=archive, labels=Path(f"inside:{name}"))
+    content = made(tmp_path, images=archive, labels=[Path(f"inside:{name}")])
     assert (content["labels"], content["prefix"]) == ("set/labels.csv", "set")
+
+
+def test_a_table_inside_need_not_be_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = photos(tmp_path / "x", "set/images/a.png", "set/images/b.png", set__labels=TABLE)
+    content = made(tmp_path, images=archive, labels=[Path("labels.csv")])
+    assert (content["labels"], content["prefix"]) == ("set/labels.csv", "set")
+    (tmp_path / "made").rename(tmp_path / "first")
+    message = refusal(DataError, tmp_path, images=archive, labels=[Path("metadata.csv")])
+    assert f"metadata.csv does not exist, and {archive} holds set/labels.csv, not" in message
+    # A file of that name on disk comes first.
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "labels.csv").write_text(TABLE.replace("crack", "hole"))
+    assert made(tmp_path, images=archive, labels=[Path("labels.csv")])["labels"] == "../labels.csv"
 
 
 def test_paths_that_start_below_the_top(tmp_path: Path) -> None:
     archive = photos(
         tmp_path, "images/a.png", "images/b.png", "masks/a.png", labels="file,crack\na.png,1\nb.png,0\n"
     )
-    assert made(tmp_path, images=archive, labels=Path("inside:labels.csv"))["prefix"] == "images"
+    assert made(tmp_path, images=archive, labels=[Path("inside:labels.csv")])["prefix"] == "images"
 
 
 def test_paths_that_may_start_from_two_folders_are_refused(tmp_path: Path) -> None:
     archive = photos(tmp_path, "images/a.png", "masks/a.png", labels="file,crack\na.png,1\n")
-    message = refusal(DataError, tmp_path, images=archive, labels=Path("inside:labels.csv"))
+    message = refusal(DataError, tmp_path, images=archive, labels=[Path("inside:labels.csv")])
     assert "lie below each of images, masks; give their whole paths" in message
 
 
 def test_images_that_are_not_in_the_archive_are_told(tmp_path: Path) -> None:
     archive = photos(tmp_path, "p/images/a.png", labels=TABLE)
-    message = refusal(DataError, tmp_path, images=archive, labels=Path("inside:labels.csv"))
+    message = refusal(DataError, tmp_path, images=archive, labels=[Path("inside:labels.csv")])
     assert f"1 of 2 images are not below {archive}: images/b.png; correct the table" in message
 
 
@@ -114,11 +128,11 @@ def test_images_in_one_folder_point_to_the_table(tmp_path: Path) -> None:
 def test_what_is_not_there_is_told(tmp_path: Path) -> None:
     archive = photos(tmp_path, "p/a.png", p__one="x", q__one="x")
     for name, held in {"none.csv": "p/one.csv, q/one.csv", "one.csv": "p/one.csv, q/one.csv"}.items():
-        message = refusal(DataError, tmp_path, images=archive, labels=Path(f"inside:{name}"))
+        message = refusal(DataError, tmp_path, images=archive, labels=[Path(f"inside:{name}")])
         assert f"holds {held}, not the one table {name!r}" in message
-    assert "name the archive too" in refusal(RecipeError, tmp_path, labels=Path("inside:a.csv"))
+    assert "name the archive too" in refusal(RecipeError, tmp_path, labels=[Path("inside:a.csv")])
     assert "name the archive too" in refusal(
-        RecipeError, tmp_path, labels=Path("inside:a.csv"), images=tmp_path
+        RecipeError, tmp_path, labels=[Path("inside:a.csv")], images=tmp_path
     )
     assert "none.zip does not exist" in refusal(DataError, tmp_path, images=tmp_path / "none.zip")
     (tmp_path / "no.zip").write_text("no")
