@@ -22,6 +22,9 @@ settings.load_profile("ova")
 # Two test processes share two cores; more threads would only get in each other's way.
 torch.set_num_threads(1)
 
+# Worker processes find the work of a test by the name of its module. Last, so that the installed `ova` is tested.
+sys.path.append(str(Path(__file__).parents[1]))
+
 
 @pytest.fixture
 def make_workspace(tmp_path: Path) -> Callable[..., Workspace]:
