@@ -158,7 +158,7 @@ def analyse(
     names: Annotated[list[str] | None, typer.Argument(help="An ensemble, or heads.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show how good each head is on its test rows, with intervals, and write tables and curves."""
+    """Show how good each head is on its test rows, with intervals, and write a page, tables and curves."""
     from ova.analysis.evidence import analyse_any
 
     with session.progress() as progress:
@@ -167,7 +167,6 @@ def analyse(
         console.show_json(report.analysis.to_json())
         return
     render.analysis(report, report.analysis.ensemble or "heads")
-    console.show_lines([f"wrote {path}" for path in report.files])
 
 
 @app.command()

@@ -67,7 +67,7 @@ class DemoResult:
             "probabilities of three test images: " + "; ".join(examples),
             f"workspace  {self.folder}",
             f"model      {self.exported.model} ({self.exported.size / 1e6:.1f} MB, thresholds inside)",
-            *(f"figures    {path}" for path in self.report.files),
+            f"figures    {self.report.files[0]}",
             f"try        ova -C {self.folder} predict {ENSEMBLE} {self.folder / 'data' / 'cells' / 'images'}",
             f"done in {self.seconds:.0f} s",
         ]

@@ -127,6 +127,11 @@ def analysis(report: Report, title: str) -> None:
     lines = [f"macro F1 {macro}{left_out}"]
     if result.choices is not None and result.choices.accuracy is not None:
         lines.append(f"accuracy of the choice {result.choices.accuracy:.3f}")
+    page, *others = report.files
+    if result.ensemble is None:
+        lines += [f"wrote {path}" for path in report.files]
+    else:
+        lines.append(f"wrote {page}, and {len(others)} tables and pictures beside it")
     show_lines(lines)
 
 

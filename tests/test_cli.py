@@ -128,7 +128,7 @@ def test_the_whole_flow(make_workspace: Callable[..., Workspace], run_cli: Run) 
         fp = sum(decided[name][head["label"]] and labels[name][head["label"]] == "0" for name in test)
         assert (tp, fp) == (head["test"]["tp"], head["test"]["fp"])
     tables = list((root / "runs/ensembles/both").glob("*"))
-    assert {path.suffix for path in tables} == {".onnx", ".json", ".csv", ".png"}
+    assert {path.suffix for path in tables} == {".onnx", ".json", ".csv", ".png", ".html"}
     assert run_cli("-C", root, "analyse", "spot")[0] == 0
     _tables_for_people(root, run_cli)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ova.analysis.choices import Choices
 from ova.analysis.plots import write_plots
+from ova.analysis.report.files import HeadSource, write_report
 from ova.analysis.tables import Analysis, HeadEvidence, analyse_heads, write_tables
 from ova.ensembles.coupling import choose, couple
 from ova.ensembles.manifest import MANIFEST_FILE, Manifest, read_manifest
@@ -51,11 +52,11 @@ def analyse(
     heads: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Report:
-    """Measure an ensemble, or chosen heads, on test rows, and write tables and curves.
+    """Measure an ensemble, or chosen heads, on test rows, and write tables, curves and a page.
 
     Args:
         workspace: Where trained heads lie.
-        name: An ensemble; its tables and curves go into `runs/ensembles/NAME/`.
+        name: An ensemble; its page, tables and curves go into `runs/ensembles/NAME/`.
         heads: Instead of an ensemble: heads, all trained ones if empty; nothing is written then but the
             curves into each head's run.
         progress: Told after every head.
@@ -75,15 +76,31 @@ def analyse(
     evidence = [_evidence(head) for head in tested]
     analysis = analyse_heads(evidence, ensemble=name, mode=mode, choices=choices)
     folder = None if name is None else workspace.ensemble_output(name)
-    files = [] if folder is None else write_tables(folder, analysis)
+    if folder is None:
+        return Report(analysis, tuple(_write_plots(analysis, tested, evidence, progress)))
+    files = write_tables(folder, analysis)
+    sources = list(map(_source, tested, evidence))
+    return Report(analysis, (*write_report(workspace, folder, analysis, sources, progress), *files))
+
+
+def _write_plots(
+    analysis: Analysis, tested: Sequence[_Tested], evidence: Sequence[HeadEvidence], progress: Progress
+) -> list[Path]:
+    """Draw the curves of heads that are analysed without an ensemble into their runs."""
+    files: list[Path] = []
     progress.start("drawing curves", len(tested))
     for done, (head, own) in enumerate(zip(tested, evidence, strict=True), start=1):
         history = {head.name: read_csv(head.run.history)}
         best = {head.name: head.record.best_epochs}
         alone = replace(analysis, heads=tuple(each for each in analysis.heads if each.name == head.name))
-        files += write_plots(folder or head.run.path, [own], alone, history, best)
+        files += write_plots(head.run.path, [own], alone, history, best)
         progress.advance("drawing curves", done)
-    return Report(analysis, tuple(files))
+    return files
+
+
+def _source(head: _Tested, evidence: HeadEvidence) -> HeadSource:
+    history = read_csv(head.run.history)
+    return HeadSource(evidence, head.calibration, history, head.record.best_epochs)
 
 
 def analyse_any(workspace: Workspace, names: Sequence[str], progress: Progress | None = None) -> Report:

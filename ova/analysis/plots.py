@@ -83,7 +83,7 @@ def precision_recall_png(evidence: HeadEvidence, result: HeadResult) -> bytes:
             axes.text(0.5, 0.5, f"no curve: {result.undefined}", ha="center", va="center", wrap=True)
         else:
             axes.set_title(f"average precision {result.average_precision:.3f}, {rows}", fontsize="medium")
-            _draw_equal_f1(axes)
+            draw_equal_f1(axes)
             _draw_precision_recall(axes, evidence, result)
             figure.legend(loc="outside lower center", fontsize="small", frameon=False)
         return png()
@@ -120,7 +120,8 @@ def loss_curves_png(history_rows: History, name: str, *, best_epochs: Sequence[i
         return png()
 
 
-def _draw_equal_f1(axes: Axes) -> None:
+def draw_equal_f1(axes: Axes) -> None:
+    """Draw lines of equal F1 behind precision (up) against recall (across)."""
     for f1 in (0.2, 0.4, 0.6, 0.8):
         recall = np.linspace(f1 / (2 - f1), 1, 200)
         axes.plot(recall, f1 * recall / (2 * recall - f1), color="#bbbbbb", linewidth=0.8, zorder=1)

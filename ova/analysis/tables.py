@@ -221,19 +221,20 @@ def _text_row(head: HeadResult) -> tuple[str, ...]:
         head.name,
         "" if head.label == head.name else head.label,
         f"{head.positives} of {head.counts.total}",
-        _number(head.threshold),
-        _number(head.precision),
-        _number(head.recall),
-        _number(head.f1) + interval,
-        _number(head.average_precision),
+        number(head.threshold),
+        number(head.precision),
+        number(head.recall),
+        number(head.f1) + interval,
+        number(head.average_precision),
         "{tp}/{fp}/{fn}/{tn}".format(**asdict(head.counts)),
-        _number(head.always_yes_f1),
-        _number(head.chance_f1),
+        number(head.always_yes_f1),
+        number(head.chance_f1),
         head.undefined or "",
     )
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Write a figure for people."""
     return "undefined" if value is None else f"{value:.3f}"
 
 

@@ -14,9 +14,9 @@ from ova.data.duplicate_clusters import duplicate_clusters
 from ova.data.exclusions import EXCLUDED
 from ova.data.facts import ImageFacts, read_facts
 from ova.data.files import ImageFiles
-from ova.data.images import decode_image
 from ova.data.intake import UnreadableImages
 from ova.data.labels import LabelTable
+from ova.data.pictures import Pictures
 from ova.data.problems import Problem
 from ova.data.quality_cache import QualityCache
 from ova.data.recipe import DatasetRecipe
@@ -44,13 +44,8 @@ class Dataset:
     """Clusters of near duplicates, which the split keeps in one part."""
 
     def decode(self, image: str, channels: int) -> NDArray[np.uint8]:
-        """Decode one image as the stores have it, but in its own size; see `ova.data.images.decode_image`."""
-        return decode_image(
-            self.files.read(image),
-            channels=channels,
-            white_level=self.recipe.white_level,
-            draft_side=self.recipe.draft_side,
-        )
+        """Decode one image as the stores have it, but in its own size; see `Pictures.decode`."""
+        return Pictures(self.recipe, self.files).decode(image, channels)
 
 
 def open_dataset(

@@ -1,0 +1,118 @@
+"""The page of an ensemble, and everything that it shows beside it as CSV, JSON and PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ova.analysis.plots import History, loss_curves_png, precision_recall_png
+from ova.analysis.report.gallery import Thumbnails
+from ova.analysis.report.head import HeadMaterial
+from ova.analysis.report.mistakes import Judged, find_mistakes
+from ova.analysis.report.page import report_page
+from ova.analysis.report.plots import curve_plots
+from ova.analysis.report.steps import COLUMNS, Steps
+from ova.analysis.tables import Analysis, HeadEvidence, HeadResult
+from ova.data.pictures import open_pictures
+from ova.errors import DataError
+from ova.heads.calibration import Calibration
+from ova.progress import Progress
+from ova.storage import neutralise, write_bytes, write_csv, write_json
+from ova.workspace import Workspace, slug
+
+SHOWN = 8
+"""Images of each kind that a head's part of the page shows."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeadSource:
+    """What a head's run left, as the page needs it."""
+
+    evidence: HeadEvidence
+    calibration: Calibration
+    history: History
+    best_epochs: Sequence[int]
+
+
+def write_report(
+    workspace: Workspace,
+    folder: Path,
+    analysis: Analysis,
+    sources: Sequence[HeadSource],
+    progress: Progress,
+) -> list[Path]:
+    """Write the page of an ensemble and its tables and pictures; return the files, the page first.
+
+    Images that cannot be read are left out of the page, which says so: the figures do not depend on them.
+
+    Args:
+        workspace: Where the images are named.
+        folder: Where to.
+        analysis: The measures of the heads.
+        sources: The heads, in any order.
+        progress: Told after every head.
+
+    Raises:
+        ArtefactError: A history is damaged.
+        EnvironmentFault: The disk refuses.
+    """
+    by_name = {source.evidence.name: source for source in sources}
+    heads: list[HeadMaterial] = []
+    progress.start("drawing curves", len(sources))
+    files: list[Path] = []
+    for result in analysis.heads:
+        heads.append(_material(result, by_name[result.name]))
+        files += _write_head(folder, heads[-1], precision_recall_png(by_name[result.name].evidence, result))
+        progress.advance("drawing curves", len(heads))
+    thumbnails, notices = _thumbnails(workspace, heads)
+    page = folder / "report.html"
+    write_bytes(page, report_page(analysis, heads, thumbnails, notices))
+    return [page, *files]
+
+
+def _material(result: HeadResult, source: HeadSource) -> HeadMaterial:
+    steps = Steps.of(source.evidence)
+    return HeadMaterial(
+        result=result,
+        evidence=source.evidence,
+        calibration=source.calibration,
+        steps=steps,
+        plots=curve_plots(source.evidence, steps, source.calibration),
+        loss=loss_curves_png(source.history, result.name, best_epochs=source.best_epochs),
+        mistakes=find_mistakes(source.evidence, source.calibration, SHOWN),
+    )
+
+
+def _write_head(folder: Path, head: HeadMaterial, precision_recall: bytes) -> list[Path]:
+    name = slug(head.result.name)
+    pictures = {key: plot.png for key, plot in head.plots.items()}
+    pictures |= {"precision-recall": precision_recall, "loss": head.loss}
+    for key, png in pictures.items():
+        write_bytes(folder / f"{key}-{name}.png", png)
+    write_csv(folder / f"thresholds-{name}.csv", COLUMNS, head.steps.rows())
+    write_csv(folder / f"mistakes-{name}.csv", _MISTAKE_COLUMNS, _mistake_rows(head))
+    write_json(folder / f"mistakes-{name}.json", head.mistakes.to_json())
+    tables = [f"thresholds-{name}.csv", f"mistakes-{name}.csv", f"mistakes-{name}.json"]
+    return [folder / file for file in (*(f"{key}-{name}.png" for key in pictures), *tables)]
+
+
+_MISTAKE_COLUMNS = ("list", "rank", *(field.name for field in fields(Judged)))
+
+
+def _mistake_rows(head: HeadMaterial) -> list[list[Any]]:
+    return [
+        [name, rank, *(neutralise(cell) if isinstance(cell, str) else cell for cell in astuple(judged))]
+        for name, several in head.mistakes.lists().items()
+        for rank, judged in enumerate(several, start=1)
+    ]
+
+
+def _thumbnails(workspace: Workspace, heads: Sequence[HeadMaterial]) -> tuple[Thumbnails, list[str]]:
+    """Read the images that are shown; if one cannot be read, none is shown and the page says why."""
+    images = [image for head in heads for image in head.mistakes.images()]
+    try:
+        return Thumbnails.of(open_pictures(workspace), images), []
+    except DataError as error:
+        return Thumbnails({}), [f"The images are not shown: {error}."]
