@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 import ova
-from ova import cli_data, console, render
+from ova import cli_data, console, render, render_calibration
 from ova.errors import OvaError, PartialError, RecipeError
 from ova.session import Json, session
 
@@ -133,11 +133,25 @@ def train(
 
 
 @app.command()
-def calibrate(heads: Heads = None, as_json: Json = False) -> None:
+def calibrate(
+    heads: Heads = None,
+    head: Annotated[list[str] | None, typer.Option("--head", help="A head; repeat it.")] = None,
+    unlabeled: Annotated[
+        Path | None,
+        typer.Option(help="Scores (ova predict --csv) of images without labels: adapt the prior."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Fit thresholds and probabilities again from stored scores: no training, no accelerator."""
     from ova.heads.calibrated import calibrate_heads
 
-    render.calibrations(calibrate_heads(session.workspace(), heads or ()), as_json=as_json)
+    heads = [*(heads or ()), *(head or ())]
+    if unlabeled is not None:
+        from ova.heads.drift import adapt_heads
+
+        render_calibration.drifts(adapt_heads(session.workspace(), unlabeled, heads), as_json=as_json)
+        return
+    render_calibration.calibrations(calibrate_heads(session.workspace(), heads), as_json=as_json)
 
 
 @app.command()

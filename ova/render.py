@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from ova.ensembles.manifest import Manifest
     from ova.ensembles.runtime import CombinedModel, Prediction
     from ova.ensembles.status import EnsembleStatus
-    from ova.heads.calibration import Calibration
     from ova.heads.status import HeadStatus
     from ova.heads.train import HeadOutcome
 
@@ -70,27 +69,6 @@ def outcome_errors(results: Sequence[HeadOutcome]) -> None:
         raise PartialError(
             f"of {len(results)} heads {told}, the rest is done: {failed[0].name}: {failed[0].reason}"
         )
-
-
-def calibrations(done: Mapping[str, Calibration], *, as_json: bool) -> None:
-    """Show thresholds and what they were fitted on."""
-    if as_json:
-        show_json({name: calibration.to_json() for name, calibration in done.items()})
-        return
-    header = ("head", "threshold (logit)", "objective", "method", "positives", "negatives", "note")
-    rows = [
-        (
-            name,
-            f"{each.threshold:.4f}",
-            each.objective,
-            each.method,
-            str(each.positives),
-            str(each.negatives),
-            each.note or "",
-        )
-        for name, each in done.items()
-    ]
-    show_table("calibration", [header, *rows])
 
 
 def exported(report: ExportReport, *, as_json: bool) -> None:
@@ -150,9 +128,10 @@ def predictions(model: CombinedModel, results: Sequence[Prediction], *, as_json:
     if as_json:
         show_json([result.to_json() for result in results])
         return
-    header = ["image", *(f"{label} {kind}" for label in model.labels for kind in ("probability", "decision"))]
+    kinds = ("probability", "decision", "logit") if as_csv else ("probability", "decision")
+    header = ["image", *(f"{label} {kind}" for label in model.labels for kind in kinds)]
     header += ["label"] if model.mode == "argmax" else []
-    rows = [[*_prediction_row(model, result), result.error or ""] for result in results]
+    rows = [[*_prediction_row(model, result, len(kinds)), result.error or ""] for result in results]
     if as_csv:
         cells = [[neutralise(str(cell)) if isinstance(cell, str) else cell for cell in row] for row in rows]
         sys.stdout.write(csv_bytes([neutralise(cell) for cell in (*header, "error")], cells).decode())
@@ -160,13 +139,14 @@ def predictions(model: CombinedModel, results: Sequence[Prediction], *, as_json:
     show_table("predictions", [[*header, "error"], *([_cell(cell) for cell in row] for row in rows)])
 
 
-def _prediction_row(model: CombinedModel, result: Prediction) -> list[object]:
+def _prediction_row(model: CombinedModel, result: Prediction, kinds: int) -> list[object]:
     argmax = model.mode == "argmax"
     if result.error is not None:
-        return [result.image, *([""] * (2 * len(model.labels) + argmax))]
+        return [result.image, *([""] * (kinds * len(model.labels) + argmax))]
     row: list[object] = [result.image]
     for label in model.labels:
-        row += [result.probabilities[label], int(result.decisions[label])]
+        figures = (result.probabilities[label], int(result.decisions[label]), result.logits[label])
+        row += figures[:kinds]
     return row + ([result.label or "none"] if argmax else [])
 
 

@@ -17,11 +17,10 @@ from numpy.typing import ArrayLike, NDArray
 from ova.errors import DataError, RecipeError, first_few
 from ova.heads.calibration import METHODS, Calibration
 from ova.heads.certified import Certified, certify
-from ova.heads.firth import fit_firth
-from ova.heads.objectives import Budget, Floor, Objective, parse_objective
-from ova.heads.outliers import within_reach
-from ova.heads.platt import Platt, fit_platt
+from ova.heads.objectives import Budget, FBeta, Floor, Objective, at_odds, parse_objective
+from ova.heads.platt import Platt
 from ova.heads.plugin import plugin
+from ova.heads.probabilities import fit_probabilities
 from ova.heads.ranking import Ranking
 from ova.heads.recipe import KEPT_DEFAULT
 from ova.heads.steady import steady
@@ -30,7 +29,6 @@ from ova.metrics import Counts
 
 FEWEST_POSITIVES = 5
 _UNKNOWN = -1
-_CONFLICT = 4.6
 
 
 def calibrate_scores(
@@ -42,6 +40,7 @@ def calibrate_scores(
     objective: str = "f1",
     method: str = "auto",
     confidence: float = 0.95,
+    prior: float | None = None,
 ) -> Calibration:
     """Fit threshold and probabilities on rows that the head was not trained on.
 
@@ -59,22 +58,28 @@ def calibrate_scores(
         method: "argmax" (exact sweep), "bagged", "plugin", or "auto" (see `ova.heads.steady`); promises have
             their own.
         confidence: With which a promise holds.
+        prior: Share of positives where the head will work, if it is not that of these rows (which is taken as
+            the mean of the fitted probabilities). Probabilities and threshold are made for it, as if every
+            positive stood for so many more or fewer; `positives` and `negatives` stay those of the rows.
 
     Raises:
         DataError: Shapes, a logit or a label is impossible, no row is labelled, or the head ranks backwards.
         RecipeError: An unknown method or objective, a method with a promise, a `pos_weight` that is not
-            above 0, or a confidence that is not between 0 and 1.
+            above 0, a confidence or prior that is not between 0 and 1, or a prior with a budget of alarms.
     """
-    aim = _check_arguments(pos_weight, objective, method, confidence)
+    aim = _check_arguments(pos_weight, objective, method, confidence, prior)
     scores, truth = _labelled_rows(logits, labels)
     note = _why_default(scores, truth)
-    chosen = _Chosen(0.0)
+    chosen, odds = _Chosen(0.0), 1.0
     if note is None:
-        platt = _fit_probabilities(scores, truth, math.log(pos_weight), proper_loss)
+        platt = fit_probabilities(scores, truth, math.log(pos_weight), proper_loss)
+        if prior is not None:
+            odds = _odds(prior) / _odds(float(platt.probability(scores).mean()))
+            aim = at_odds(aim, odds)
         chosen = _choose(scores, truth, platt, aim, method, confidence)
-        note = chosen.note
+        platt, note = platt.at_odds(odds), chosen.note
     else:
-        platt, method = Platt(1.0, -math.log(pos_weight)), KEPT_DEFAULT
+        platt, method, prior = Platt(1.0, -math.log(pos_weight)), KEPT_DEFAULT, None
     threshold = chosen.threshold
     counts = Counts.of(truth, scores >= threshold)
     return Calibration(
@@ -85,9 +90,9 @@ def calibrate_scores(
         method=method,
         positives=counts.positives,
         negatives=counts.negatives,
-        prior=counts.positives / counts.total,
+        prior=counts.positives / counts.total if prior is None else float(prior),
         pos_weight=float(pos_weight),
-        f1=counts.f1,
+        f1=_f1(counts, odds),
         note=note,
         confidence=float(confidence),
         threshold_low=chosen.low,
@@ -138,33 +143,20 @@ def _choose(
     return _Chosen(found.threshold, found.low, found.high)
 
 
-def _fit_probabilities(
-    scores: NDArray[np.float32], truth: NDArray[np.int8], shift: float, proper: bool
-) -> Platt:
-    """Fit MAP-Platt; where the labels contradict its priors, Firth's regression, which has none.
-
-    Logits of a scale that no network has (probabilities, say) lie many deviations from the priors. A gain of
-    `_CONFLICT` nats by two parameters is a likelihood-ratio test at about 1 %.
-
-    Raises:
-        DataError: The head ranks backwards.
-    """
-    single, positives = np.ones(scores.size), truth.astype(np.float64)
-    drawn = within_reach(scores.astype(np.float64), single, positives)
-    platt = fit_platt(drawn, truth, shift=shift, proper=proper)
-    free = fit_firth(drawn, single, positives)
-    if free is not None and _log_loss(platt, drawn, truth) - _log_loss(free, drawn, truth) > _CONFLICT:
-        return free
-    return platt
+def _odds(probability: float) -> float:
+    return probability / (1.0 - probability)
 
 
-def _log_loss(platt: Platt, scores: NDArray[np.float64], truth: NDArray[np.int8]) -> float:
-    """Return the summed cross-entropy in nats."""
-    z = platt.slope * scores + platt.intercept
-    return float(np.sum(np.logaddexp(0.0, z) - truth * z))
+def _f1(counts: Counts, odds: float) -> float | None:
+    if odds == 1.0 or counts.f1 is None:
+        return counts.f1
+    cells = (np.array(float(cell)) for cell in (counts.tp, counts.fp, counts.fn, counts.tn))
+    return float(FBeta(odds=odds)(*cells))
 
 
-def _check_arguments(pos_weight: float, objective: str, method: str, confidence: float) -> Objective:
+def _check_arguments(
+    pos_weight: float, objective: str, method: str, confidence: float, prior: float | None
+) -> Objective:
     aim = parse_objective(objective)
     if method not in METHODS:
         raise RecipeError(f"unknown calibration method {method!r}; choose from {', '.join(METHODS)}")
@@ -174,6 +166,8 @@ def _check_arguments(pos_weight: float, objective: str, method: str, confidence:
         raise RecipeError(f"pos_weight must be above 0, got {pos_weight}")
     if not 0.0 < confidence < 1.0:
         raise RecipeError(f"confidence lies between 0 and 1, got {confidence}")
+    if prior is not None and not 0.0 < prior < 1.0:
+        raise RecipeError(f"prior lies between 0 and 1, got {prior}")
     return aim
 
 

@@ -17,7 +17,7 @@ from ova.heads.calibration import Calibration
 from ova.heads.head import Head, InputSpec
 from ova.heads.recipe import CalibrationSettings, read_head_recipe
 from ova.heads.runs import HeadRecord, RunFolder, current_run
-from ova.heads.scores import read_scores
+from ova.heads.scores import Scores, read_scores
 from ova.storage import read_csv, read_json, read_tensors, write_json
 from ova.workspace import Workspace
 
@@ -53,7 +53,7 @@ def calibrate_heads(workspace: Workspace, names: Sequence[str] = ()) -> dict[str
     names = names or [name for name in workspace.head_names() if workspace.current_run(name).is_file()]
     if not names:
         raise ArtefactError("no head is trained yet; run: ova train")
-    tested = _test_rows(workspace)
+    tested = test_rows(workspace)
     return {name: _calibrate(workspace, name, tested) for name in names}
 
 
@@ -64,7 +64,7 @@ def calibrate_head(workspace: Workspace, name: str) -> Calibration:
         ArtefactError: The head is not trained, or its files are damaged.
         DataError: Scores of rows that the head was trained on, or of test rows.
     """
-    return _calibrate(workspace, name, _test_rows(workspace))
+    return _calibrate(workspace, name, test_rows(workspace))
 
 
 def _calibrate(workspace: Workspace, name: str, tested: Set[str]) -> Calibration:
@@ -72,8 +72,8 @@ def _calibrate(workspace: Workspace, name: str, tested: Set[str]) -> Calibration
     return calibrate_run(current_run(workspace, name), settings, tested)
 
 
-def _test_rows(workspace: Workspace) -> Set[str]:
-    """Images that are test rows now; a run may be of an earlier split."""
+def test_rows(workspace: Workspace) -> Set[str]:
+    """Return the images that are test rows now; a run may be of an earlier split."""
     split = read_split(workspace)
     return {image for image, part in split.part_of.items() if part == TEST} if split is not None else set()
 
@@ -93,20 +93,43 @@ def calibrate_run(
         DataError: Scores of rows that the head was trained on, or of test rows.
     """
     record = run.read_record()
-    scores = read_scores(run.scores)
-    _refuse_seen(run, scores.images, tested)
-    shift = float(np.mean(record.log_odds_shift))
+    scores, training = calibration_inputs(run, record, tested)
     calibration = calibrate_scores(
         scores.logits,
         scores.labels,
-        pos_weight=math.exp(shift),
-        proper_loss=record.recipe.balance.proper,
+        pos_weight=math.exp(training.shift),
+        proper_loss=training.proper,
         objective=settings.objective,
         method=settings.method,
         confidence=settings.confidence,
     ).bound_to(record.weights_digest)
     write_json(run.calibration, calibration.to_json())
     return calibration
+
+
+@dataclass(frozen=True)
+class Training:
+    """What calibration must know of a training."""
+
+    shift: float
+    """How far weights and sampling moved the logits up."""
+    proper: bool
+    """Whether the loss has its minimum at the true probability."""
+
+
+def calibration_inputs(
+    run: RunFolder, record: HeadRecord, tested: Set[str] = frozenset()
+) -> tuple[Scores, Training]:
+    """Read the scores that calibrate a run, refusing those of rows that it must not see.
+
+    Raises:
+        ArtefactError: Files of the run are damaged.
+        DataError: Scores of rows that the head was trained on, or of test rows.
+    """
+    scores = read_scores(run.scores)
+    _refuse_seen(run, scores.images, tested)
+    shift = float(np.mean(record.log_odds_shift))
+    return scores, Training(shift, record.recipe.balance.proper)
 
 
 def _refuse_seen(run: RunFolder, images: Sequence[str], tested: Set[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +14,23 @@ from ova.heads.objectives import parse_objective
 from ova.heads.recipe import KEPT_DEFAULT
 
 METHODS = ("auto", "argmax", "bagged", "plugin")
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """How a calibration was moved to another prior, by scores without labels."""
+
+    rows: int
+    """Unlabelled rows."""
+    prior_before: float
+    """The prior of the calibration that was replaced."""
+    prior_low: float
+    """Interval (95 %) of the new prior."""
+    prior_high: float
+    scores_digest: str
+    """Of the unlabelled scores, sorted."""
+    replaced: str
+    """File beside this one that keeps the calibration that was replaced."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +50,12 @@ class Calibration:
     """Positive rows that it was fitted on."""
     negatives: int
     prior: float
-    """Share of positives in those rows."""
+    """Share of positives that threshold and probabilities are made for: that of those rows, or another."""
     pos_weight: float
     """Odds of a positive as training weighed and showed them, over the true odds; undone here."""
     f1: float | None
-    """Apparent F1 at the threshold on those rows: too good, as it was chosen on them. None if undefined."""
+    """Apparent F1 at the threshold on those rows, at `prior`: too good, as it was chosen on them. None if
+    undefined."""
     note: str | None
     """Why the default was kept, or what the objective asks for in vain, or None."""
     confidence: float = 0.95
@@ -48,10 +66,16 @@ class Calibration:
     """95th percentile."""
     weights_digest: str | None = None
     """The head weights that these numbers belong to."""
+    adaptation: Adaptation | None = None
+    """How it came to another prior than that of its rows; None if it did not."""
 
     def probability(self, logits: ArrayLike) -> NDArray[np.float64]:
         """Calibrated probabilities of raw logits: any shape, float64."""
-        return np.asarray(expit(self.slope * np.asarray(logits, np.float64) + self.intercept), np.float64)
+        return np.asarray(expit(self.calibrated(logits)), np.float64)
+
+    def calibrated(self, logits: ArrayLike) -> NDArray[np.float64]:
+        """Log odds of the calibrated probabilities: any shape, float64."""
+        return self.slope * np.asarray(logits, np.float64) + self.intercept
 
     def decide(self, logits: ArrayLike) -> NDArray[np.bool_]:
         """Decisions on raw logits: any shape, compared in float32 as the exported model does."""
@@ -72,24 +96,38 @@ class Calibration:
         Raises:
             ArtefactError: A key is unknown or missing, or a value is impossible.
         """
-        problems = _key_problems(content, cls)
-        if isinstance(content, dict) and not problems:
-            kinds = {field.name: str(field.type) for field in fields(cls)}
-            calibration = cls(**{name: _as_kind(content[name], kinds[name]) for name in kinds})
+        calibration, problems = _read(content, cls)
+        if calibration is not None:
             problems = _value_problems(calibration)
             if not problems:
                 return calibration
         raise ArtefactError(f"the calibration is damaged ({'; '.join(problems)}); calibrate the head again")
 
 
-def _key_problems(content: object, kind: type[Calibration]) -> list[str]:
+_Kind = TypeVar("_Kind", Calibration, Adaptation)
+
+
+def _read(content: object, kind: type[_Kind]) -> tuple[_Kind | None, list[str]]:
+    """Return the value, or None and what is wrong with its JSON."""
     if not isinstance(content, dict):
-        return ["it is not an object"]
-    known = {field.name: str(field.type) for field in fields(kind)}
-    problems = [f"{name} is missing" for name in known if name not in content]
-    problems += [f"{name} is not a key" for name in content if name not in known]
-    wrong = [name for name in known if name in content and not _is_kind(content[name], known[name])]
-    return problems + [f"{name} must be {known[name]}, got {content[name]!r}" for name in wrong]
+        return None, ["it is not an object"]
+    kinds = {field.name: str(field.type) for field in fields(kind)}
+    problems = [f"{name} is missing" for name in kinds if name not in content]
+    problems += [f"{name} is not a key" for name in content if name not in kinds]
+    values: dict[str, Any] = {}
+    for name in kinds.keys() & content.keys():
+        value = content[name]
+        if name in _NESTED and value is not None:
+            values[name], inner = _read(value, _NESTED[name])
+            problems += [f"{name}: {problem}" for problem in inner]
+        elif _is_kind(value, kinds[name]):
+            values[name] = _as_kind(value, kinds[name])
+        else:
+            problems.append(f"{name} must be {kinds[name]}, got {value!r}")
+    return (None if problems else kind(**values)), problems
+
+
+_NESTED = {"adaptation": Adaptation}
 
 
 def _is_kind(value: object, kind: str) -> bool:

@@ -39,7 +39,9 @@ def certify(ranking: Ranking, objective: Floor | Budget, confidence: float) -> C
     risk = 1.0 - confidence
     if isinstance(objective, Budget):
         return _alarms(ranking, objective.most, risk)
-    return (_recall if objective.of == "recall" else _precision)(ranking, objective.least, risk)
+    if objective.of == "recall":
+        return _recall(ranking, objective.least, risk)
+    return _precision(ranking, objective, risk)
 
 
 def _recall(ranking: Ranking, least: float, risk: float) -> Certified:
@@ -64,12 +66,15 @@ def _recall(ranking: Ranking, least: float, risk: float) -> Certified:
     )
 
 
-def _precision(ranking: Ranking, least: float, risk: float) -> Certified:
+def _precision(ranking: Ranking, floor: Floor, risk: float) -> Certified:
     """Walk down from the top while the precision is proven (Learn then Test, Angelopoulos et al. 2021).
 
     Cuts are tested in an order that does not depend on the labels, from several starts that share the risk,
     each until its first failure: P(Bin(flagged, least) >= TP) <= risk / starts. The lowest proven cut wins.
+    The odds that an alarm is right change with the prior by a known factor, so that a floor for another prior
+    is one for these rows.
     """
+    least = _at_odds(floor.least, 1.0 / floor.odds)
     flagged, tp = ranking.flagged, ranking.tp
     level = risk / _STARTS
     fewest = math.ceil(math.log(level) / math.log(least))
@@ -86,9 +91,14 @@ def _precision(ranking: Ranking, least: float, risk: float) -> Certified:
     best = int(tested[np.argmax(bounds[tested])])
     return Certified(
         float(thresholds[best + 1]),
-        f"precision >= {least:g} is unreachable at {1 - risk:.0%}: the best that these rows promise is "
-        f"{bounds[best]:.3f}; it takes {fewest} right alarms without a false one, or more with some",
+        f"precision >= {floor.least:g} is unreachable at {1 - risk:.0%}: the best that these rows promise is "
+        f"{_at_odds(float(bounds[best]), floor.odds):.3f}; it takes {fewest} right alarms without a "
+        "false one, or more with some",
     )
+
+
+def _at_odds(share: float, odds: float) -> float:
+    return share if odds == 1.0 else share * odds / (share * odds + 1.0 - share)
 
 
 def _alarms(ranking: Ranking, most: float, risk: float) -> Certified:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -29,12 +29,14 @@ class FBeta:
     """(1 + beta^2) TP / ((1 + beta^2) TP + beta^2 FN + FP), van Rijsbergen 1979."""
 
     beta: float = 1.0
+    odds: float = 1.0
+    """Odds of a positive where the threshold will work, over those in the rows that are counted."""
 
     def __call__(self, tp: FloatArray, fp: FloatArray, fn: FloatArray, tn: FloatArray) -> FloatArray:
         """Return the value of each cut; needs a positive."""
         del tn
         square = self.beta**2
-        return (1.0 + square) * tp / ((1.0 + square) * tp + square * fn + fp)
+        return (1.0 + square) * tp / ((1.0 + square) * tp + square * fn + fp / self.odds)
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class Floor:
 
     of: Literal["recall", "precision"]
     least: float
+    odds: float = 1.0
+    """Odds of a positive where the promise must hold, over those in the rows that are counted."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,29 @@ def parse_objective(text: str) -> Objective:
         share = float(match[1])
         return _within(text, Budget(share), 0.0 < share < 1.0, "the share lies between 0 and 1")
     raise RecipeError(f"unknown objective {text!r}; write it like one of: {_FORMS}")
+
+
+def at_odds(objective: Objective, odds: float) -> Objective:
+    """Return what to aim at on rows in which positives are rarer or more common than where it counts.
+
+    If only the prior differs (the scores of positives and of negatives stay as they are), every positive row
+    stands for `odds` positives per negative. Recall does not depend on the prior.
+
+    Args:
+        objective: What is wanted there.
+        odds: Odds of a positive there, over those in the rows.
+
+    Raises:
+        RecipeError: It is a budget of alarms, which rows of another prior cannot keep.
+    """
+    if isinstance(objective, Budget):
+        raise RecipeError(
+            "alarms <= x cannot be kept at another prior than that of the rows; give the new scores: "
+            "ova calibrate --unlabeled SCORES.csv"
+        )
+    if isinstance(objective, Cost):
+        return Cost(objective.miss * odds, objective.alarm)
+    return replace(objective, odds=objective.odds * odds)
 
 
 def _within(text: str, objective: Objective, sound: bool, rule: str) -> Objective:

@@ -7,6 +7,7 @@ posteriori around "not overconfident, shifted by log w", so that few positives a
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,10 @@ class Platt:
     def probability(self, logits: ArrayLike) -> NDArray[np.float64]:
         """Calibrated probabilities of raw logits, same shape, float64."""
         return expit(self.slope * np.asarray(logits, np.float64) + self.intercept)
+
+    def at_odds(self, odds: float) -> Platt:
+        """The map where the odds of a positive are multiplied and scores of either class stay as they are."""
+        return Platt(self.slope, self.intercept + math.log(odds))
 
     def logit_of(self, probability: float) -> float:
         """The raw logit at which the calibrated probability is `probability` (between 0 and 1)."""

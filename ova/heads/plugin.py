@@ -41,7 +41,9 @@ def best_probability(probabilities: FloatArray, rows: FloatArray, objective: Max
 
     For a cost it is alarm / (alarm + miss) (Elkan 2001). For F-beta it is F* / (1 + beta^2), F* the best
     expected value (Lipton, Elkan, Narayanaswamy 2014), and the expected value of flagging the k most probable
-    rows is (1 + beta^2) sum(p of the flagged) / (k + beta^2 sum(p)).
+    rows is (1 + beta^2) sum(p of the flagged) / (k + beta^2 sum(p)). Where the objective is meant for other
+    odds of a positive, every row stands for odds * p positives and 1 - p negatives, and the result is turned
+    back into a probability at the odds of the rows.
 
     Args:
         probabilities: (g,) from high to low.
@@ -52,7 +54,13 @@ def best_probability(probabilities: FloatArray, rows: FloatArray, objective: Max
         return objective.alarm / (objective.alarm + objective.miss)
     square = objective.beta**2
     expected = np.cumsum(rows * probabilities)
-    values = (1.0 + square) * expected / (np.cumsum(rows) + square * expected[-1])
+    flagged = np.cumsum(rows)
+    if objective.odds != 1.0:
+        flagged = flagged + (objective.odds - 1.0) * expected
+        expected = objective.odds * expected
+    values = (1.0 + square) * expected / (flagged + square * expected[-1])
     # The bounds keep the logit finite where every probability has underflowed or is 1.
     best = float(values.max()) / (1.0 + square)
+    if objective.odds != 1.0:
+        best = best / (best + objective.odds * (1.0 - best))
     return min(max(best, float(np.finfo(np.float64).tiny)), 1.0 - float(np.finfo(np.float64).epsneg))

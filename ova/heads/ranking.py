@@ -43,6 +43,11 @@ class Ranking:
         tp = np.cumsum(truth[order], dtype=np.float64)[ends]
         return cls(ranked[ends], tp, ends + 1.0 - tp)
 
+    @classmethod
+    def of_unlabeled(cls, logits: ArrayLike) -> Ranking:
+        """Rank rows (n,) whose labels are unknown, n >= 1: only what they flag has a meaning."""
+        return cls.of(logits, np.ones(np.asarray(logits).shape, np.int8))
+
     @property
     def positives(self) -> float:
         """Positive rows."""

@@ -9,6 +9,7 @@ history.csv       one row per epoch
 scores.csv        logits of rows that the network was not trained on: calibration reads these
 test.csv          logits of test rows: only analysis reads these
 calibration.json  threshold and probability, bound to the digest of the weights
+calibration-N.json  earlier ones, kept when unlabelled scores moved the head to another prior
 head.json         the record; written last, so that its presence means finished
 """
 
@@ -115,6 +116,11 @@ class RunFolder:
     def calibration(self) -> Path:
         """calibration.json."""
         return self.path / "calibration.json"
+
+    def next_old_calibration(self) -> Path:
+        """Where the calibration in use is kept when another takes its place."""
+        taken = [int(path.stem.split("-")[1]) for path in self.path.glob("calibration-*.json")]
+        return self.path / f"calibration-{max(taken, default=0) + 1:04d}.json"
 
     @property
     def record(self) -> Path:

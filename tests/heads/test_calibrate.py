@@ -302,3 +302,18 @@ def test_rows_seen_in_training_are_refused():
     check_disjoint(["a.png", "b.png"], ["c.png"])
     with pytest.raises(DataError, match=r"^7 calibration images .*: 0\.png, 1\.png, .* and 2 more"):
         check_disjoint([f"{number}.png" for number in range(7)], [f"{number}.png" for number in range(20)])
+
+
+@pytest.mark.parametrize("prior", [0.0, 1.0, -0.1, np.nan])
+def test_an_impossible_prior_is_refused(prior):
+    with pytest.raises(RecipeError, match="prior lies between 0 and 1"):
+        calibrate_scores(*table(), prior=prior)
+
+
+def test_a_precision_at_another_prior_is_a_promise_about_other_rows():
+    scores, labels = table(positives=200, negatives=800)
+    here = calibrate_scores(scores, labels, objective="precision >= 0.9")
+    rarer = calibrate_scores(scores, labels, objective="precision >= 0.9", prior=0.15)
+    assert rarer.threshold > here.threshold
+    unreachable = calibrate_scores(scores, labels, objective="precision >= 0.9", prior=0.0005)
+    assert "precision >= 0.9 is unreachable" in (unreachable.note or "")

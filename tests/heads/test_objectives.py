@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import fbeta_score
 
 from ova.errors import RecipeError
-from ova.heads.objectives import Budget, Cost, FBeta, Floor, parse_objective
+from ova.heads.objectives import Budget, Cost, FBeta, Floor, at_odds, parse_objective
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,21 @@ def test_f_beta_is_that_of_scikit_learn(beta):
 def test_cost_is_the_price_per_row():
     cells = (np.array([float(cell)]) for cell in (7, 3, 2, 30))
     assert Cost(10, 1)(*cells)[0] == pytest.approx(-(2 * 10 + 3) / 42)
+
+
+def test_at_other_odds_every_positive_counts_for_more():
+    draw = np.random.default_rng(0)
+    truth, flagged = draw.random(200) < 0.3, draw.random(200) < 0.4
+    cells = [
+        np.array(float((a & b).sum()))
+        for a, b in ((truth, flagged), (~truth, flagged), (truth, ~flagged), (~truth, ~flagged))
+    ]
+    repeated = np.concatenate([np.repeat(truth[truth], 3), truth[~truth]])
+    answers = np.concatenate([np.repeat(flagged[truth], 3), flagged[~truth]])
+    for beta in (1.0, 2.0):
+        moved = at_odds(FBeta(beta), 3.0)
+        assert isinstance(moved, FBeta)
+        assert moved(*cells) == pytest.approx(fbeta_score(repeated, answers, beta=beta))
+    assert at_odds(Cost(10, 1), 3.0) == Cost(30, 1)
+    with pytest.raises(RecipeError, match="--unlabeled"):
+        at_odds(Budget(0.1), 3.0)

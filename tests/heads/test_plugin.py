@@ -77,3 +77,18 @@ def test_every_objective_is_best_in_expectation(scores, slope, intercept, object
 
     best = max(expected(scores >= cut) for cut in [*np.unique(scores), np.inf])
     assert expected(scores >= plugin(scores, platt, objective=objective)) >= best - 1e-5
+
+
+@pytest.mark.parametrize("beta", [1.0, 2.0])
+@pytest.mark.parametrize("odds", [0.2, 1.0, 4.0])
+def test_other_odds_are_rows_of_other_weight(beta, odds):
+    scores = np.random.default_rng(3).normal(0, 3, 500)
+    platt = Platt(0.8, -1.5)
+    p = platt.probability(scores)
+    values = {}
+    for cut in scores:
+        flagged = scores >= cut
+        found, alarms = odds * p[flagged].sum(), (odds * p + 1 - p)[flagged].sum()
+        values[cut] = (1 + beta**2) * found / (alarms + beta**2 * odds * p.sum())
+    threshold = plugin(scores, platt, objective=FBeta(beta, odds))
+    assert scores[scores >= threshold].min() == max(values, key=values.__getitem__)
