@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ova.analysis.compare import compare as compare
     from ova.analysis.evidence import analyse as analyse
     from ova.data.dataset import open_dataset as open_dataset
     from ova.ensembles.publish import export as export
@@ -29,6 +30,7 @@ __all__ = [
     "analyse",
     "calibrate_head",
     "calibrate_scores",
+    "compare",
     "export",
     "open_dataset",
     "train_heads",
@@ -41,6 +43,7 @@ _HOME_OF = {
     "analyse": "ova.analysis.evidence",
     "calibrate_head": "ova.heads.calibrated",
     "calibrate_scores": "ova.heads.calibrate",
+    "compare": "ova.analysis.compare",
     "export": "ova.ensembles.publish",
     "open_dataset": "ova.data.dataset",
     "train_heads": "ova.ensembles.train",

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 import ova
-from ova import cli_data, console, render, render_calibration
+from ova import cli_data, cli_runs, console, render, render_calibration
 from ova.errors import OvaError, PartialError, RecipeError
 from ova.session import Json, session
 
@@ -181,6 +181,9 @@ def analyse(
         console.show_json(report.analysis.to_json())
         return
     render.analysis(report, report.analysis.ensemble or "heads")
+
+
+app.command()(cli_runs.compare)
 
 
 @app.command()

@@ -118,6 +118,10 @@ class Workspace:
         """The folder of an exported ensemble and its analysis."""
         return self.root / "runs" / "ensembles" / slug(name)
 
+    def comparison(self, name: str) -> Path:
+        """The folder of a comparison of two runs, models or predictions."""
+        return self.root / "runs" / "compare" / slug(name)
+
 
 def slug(name: str) -> str:
     """Return `name` if it may become a file name.

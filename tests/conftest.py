@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tomli_w
 import torch
 from hypothesis import settings
-from PIL import Image
-from small import draw_images, head_recipe, write_table
+from small import write_workspace
 
 from ova.workspace import Workspace
 
@@ -39,30 +37,9 @@ def make_workspace(tmp_path: Path) -> Callable[..., Workspace]:
         ensembles: Mapping[str, Mapping[str, Any]] | None = None,
         folder: str = "workspace",
     ) -> Workspace:
-        root = tmp_path / folder
-        images, labels = draw_images(count)
-        pixels = root / "data" / "images"
-        pixels.mkdir(parents=True)
-        names = [f"{number:03d}.png" for number in range(count)]
-        for name, image in zip(names, images, strict=True):
-            Image.fromarray(image).save(pixels / name)
-        write_table(
-            pixels / "data.csv",
-            names,
-            columns or {"spot": labels[:, 0].tolist(), "bar": labels[:, 1].tolist()},
+        return write_workspace(
+            tmp_path / folder, heads, count=count, columns=columns, dataset=dataset, ensembles=ensembles
         )
-        workspace = Workspace(root)
-        recipes: dict[Path, Mapping[str, Any]] = {
-            workspace.dataset_recipe: {"root": "images", "labels": "data.csv", **(dataset or {})}
-        }
-        for name, recipe in (heads or {"spot": head_recipe()}).items():
-            recipes[workspace.head_recipe(name)] = recipe
-        for name, recipe in (ensembles or {}).items():
-            recipes[workspace.ensemble_recipe(name)] = recipe
-        for path, recipe in recipes.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(tomli_w.dumps(recipe))
-        return workspace
 
     return make
 

@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tomli_w
+from PIL import Image
+
+from ova.workspace import Workspace
 
 HEAD: dict[str, Any] = {
     "label": "spot",
@@ -46,3 +50,38 @@ def write_table(path: Path, names: Sequence[str], columns: Mapping[str, Sequence
         ";".join([name, *(str(column[row]) for column in columns.values())]) for row, name in enumerate(names)
     ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write_workspace(
+    root: Path,
+    heads: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    count: int = 72,
+    columns: Mapping[str, Sequence[object]] | None = None,
+    dataset: Mapping[str, Any] | None = None,
+    ensembles: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Workspace:
+    """Make a workspace of small images with the labels spot and bar."""
+    images, labels = draw_images(count)
+    pixels = root / "data" / "images"
+    pixels.mkdir(parents=True)
+    names = [f"{number:03d}.png" for number in range(count)]
+    for name, image in zip(names, images, strict=True):
+        Image.fromarray(image).save(pixels / name)
+    write_table(
+        pixels / "data.csv",
+        names,
+        columns or {"spot": labels[:, 0].tolist(), "bar": labels[:, 1].tolist()},
+    )
+    workspace = Workspace(root)
+    recipes: dict[Path, Mapping[str, Any]] = {
+        workspace.dataset_recipe: {"root": "images", "labels": "data.csv", **(dataset or {})}
+    }
+    for name, recipe in (heads or {"spot": head_recipe()}).items():
+        recipes[workspace.head_recipe(name)] = recipe
+    for name, recipe in (ensembles or {}).items():
+        recipes[workspace.ensemble_recipe(name)] = recipe
+    for path, recipe in recipes.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(tomli_w.dumps(recipe))
+    return workspace

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ova.analysis.answers import run_answers, write_answers
 from ova.analysis.choices import Choices
 from ova.analysis.plots import write_plots
 from ova.analysis.report.files import HeadSource, write_report
@@ -78,7 +79,8 @@ def analyse(
     folder = None if name is None else workspace.ensemble_output(name)
     if folder is None:
         return Report(analysis, tuple(_write_plots(analysis, tested, evidence, progress)))
-    files = write_tables(folder, analysis)
+    answers = write_answers(folder, [run_answers(head.run) for head in tested])
+    files = [*write_tables(folder, analysis), answers]
     sources = list(map(_source, tested, evidence))
     return Report(analysis, (*write_report(workspace, folder, analysis, sources, progress), *files))
 

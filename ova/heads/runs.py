@@ -1,7 +1,7 @@
 """The folder of one training of a head: what lies in it, and which one is in use.
 
 run.json          what it is made from; written first
-rows.csv          which image was in which part
+rows.csv          which image was in which part, with the digest of its pixels
 prototypes-N.csv  the negatives that were trained on, where balance.prototypes left others out
 checkpoint-N.safetensors, member-N.safetensors   while it runs
 head.safetensors  the weights

@@ -130,8 +130,12 @@ def _plan_balances(plan: HeadPlan) -> list[Balance]:
 
 def _begin_run(workspace: Workspace, dataset: Dataset, plan: HeadPlan) -> RunFolder:
     run = new_run(workspace, plan.name)
-    rows = sorted((image, name) for name, part in plan.parts.items() for image in part.images)
-    write_csv(run.rows, ("image", "part"), rows)
+    rows = sorted(
+        (image, name, dataset.facts[image].pixels_sha256)
+        for name, part in plan.parts.items()
+        for image in part.images
+    )
+    write_csv(run.rows, ("image", "part", "pixels_sha256"), rows)
     _write_origin(workspace, run, dataset, plan)
     return run
 
