@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ova.data.copy_names import NUMBER, Copy, copy_of, is_known, stem_of, stripped
+from ova.data.groups import group_of
 
 MAX_IMAGES = 2_000_000
 _LEAST_SOURCES = 3
@@ -100,7 +101,7 @@ def _beside_their_sources(
     if values is not None and 2 * (len(copies) + len(sources)) > len(images):
         others = [added for added in enough - believed if 2 * len(sources_of[added]) > len(sources)]
         believed |= {added for added in others if _same_labels(added, copies, row_of, values)}
-    return _conclude(images, names, copies, believed)
+    return _conclude(images, copies, believed)
 
 
 def _without_their_sources(images: Sequence[str], names: list[str]) -> Copies | None:
@@ -113,28 +114,23 @@ def _without_their_sources(images: Sequence[str], names: list[str]) -> Copies | 
     common = {added for added, found in sources_of.items() if 2 * len(found) > len(sources) >= _LEAST_SOURCES}
     if 2 * len(copies) <= len(images) or 2 * len(copies) < 3 * len(sources):
         return None
-    return _conclude(images, names, copies, common)
+    return _conclude(images, copies, common)
 
 
-def _conclude(
-    images: Sequence[str], names: list[str], copies: Mapping[int, Copy], added: Collection[str]
-) -> Copies | None:
+def _conclude(images: Sequence[str], copies: Mapping[int, Copy], added: Collection[str]) -> Copies | None:
     """Make the pattern for what is added to names, and check that it finds the source of every copy."""
     believed = {row: copy for row, copy in copies.items() if copy.added in added}
     if len(believed) < _LEAST_SHARE * len(images) or not believed:
         return None
     before = sorted({copy.added for copy in believed.values() if copy.before})
     behind = sorted({copy.added for copy in believed.values() if not copy.before})
-    start = f"(?:^|/){_any_of(before)}([^/]+?)" if before else "^(.+?)"
+    start = f"^(.*/)?{_any_of(before)}([^/]+?)" if before else "^(.+?)"
     expression = re.compile(rf"{start}{_any_of(behind)}(?:\.[^./]*)?$")
-    found = [_group_of(expression, image) for image in images]
-    agrees = all(found[row] == _group_of(expression, f"{copy.source}.x") for row, copy in believed.items())
-    # A pattern for what stands before a name cannot tell folders apart; it is worth that for most of a table.
-    sources = len({copy.source for copy in believed.values()})
-    alone = {name for row, name in enumerate(names) if row not in believed}
-    parted = len(set(found)) >= len(alone) or 2 * (len(believed) + sources) > len(images)
-    if not (all(found) and agrees and parted):
+    found = [group_of(expression, image) for image in images]
+    agrees = all(found[row] == group_of(expression, f"{copy.source}.x") for row, copy in believed.items())
+    if not (all(found) and agrees):
         return None
+    sources = len({copy.source for copy in believed.values()})
     what = f"{len(believed):,} of {len(images):,} images are named as copies of {sources:,} images"
     return Copies(expression.pattern, f"{what} ({_examples(before, behind)})")
 
@@ -172,11 +168,6 @@ def _any_of(added: Sequence[str]) -> str:
         return ""
     longest_first = sorted(added, key=lambda text: (-len(text), text))
     return f"(?:{'|'.join(re.escape(text).replace(NUMBER, r'[0-9]+') for text in longest_first)})?"
-
-
-def _group_of(expression: re.Pattern[str], image: str) -> str:
-    match = expression.search(image)
-    return match[1] if match else ""
 
 
 def _examples(before: Sequence[str], behind: Sequence[str]) -> str:

@@ -15,28 +15,34 @@ from ova.errors import DataError, first_few
 
 
 def groups_by_pattern(source: str, pattern: str, images: Texts) -> Texts:
-    """Take the group of every image from its path: the first group of the pattern, or the whole match.
+    """Take the group of every image from its path: the groups of the pattern in a row, or the whole match.
 
     Raises:
         DataError: The pattern finds nothing in some images.
     """
     expression = re.compile(pattern)
-    part = 1 if expression.groups else 0
     missing: list[str] = []
 
     def found() -> Iterator[str]:
         for image in images:
-            match = expression.search(image)
-            group = match[part] if match else None
+            group = group_of(expression, image)
             if not group:
                 missing.append(image)
-            yield group or ""
+            yield group
 
     groups = Texts.of(found())
     if missing:
         what = f"group.pattern finds nothing in {len(missing):,} images: {first_few(missing)}"
         raise DataError(f"{source}: {what}; widen the pattern")
     return groups
+
+
+def group_of(expression: re.Pattern[str], image: str) -> str:
+    """Return the group of one image, "" where the pattern finds none."""
+    match = expression.search(image)
+    if match is None:
+        return ""
+    return "".join(part or "" for part in match.groups()) if expression.groups else match[0]
 
 
 def groups_by_column(

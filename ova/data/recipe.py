@@ -35,7 +35,8 @@ class GroupRule(Settings):
     """Column of the label table that holds the group name."""
 
     pattern: str | None = None
-    """Regular expression searched in the image path; its first group, or the whole match, names the group."""
+    """Regular expression searched in the image path; its groups in a row, or else the whole match, are the
+    name of the group."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -16,9 +16,9 @@ import tomli_w
 from ova.data.copies import copies_pattern
 from ova.data.groups import groups_by_pattern
 from ova.data.labels import UNKNOWN, LabelTable, is_device
-from ova.data.location import image_root
 from ova.data.read_labels import read_label_table
 from ova.data.recipe import DatasetRecipe
+from ova.data.source import open_source
 from ova.data.sources import open_files
 from ova.data.texts import Texts
 from ova.data.zip_files import ZipFiles
@@ -26,7 +26,7 @@ from ova.ensembles.data_settings import RawData, data_settings, prefix_of
 from ova.ensembles.label_sets import LabelSet, label_sets
 from ova.errors import RecipeError, first_few
 from ova.heads.recipe import HeadRecipe
-from ova.recipes import check_recipe, load_recipe
+from ova.recipes import check_recipe
 from ova.storage import write_bytes
 from ova.workspace import Workspace
 
@@ -178,8 +178,8 @@ def _read(settings: dict[str, Any], root: Path) -> tuple[dict[str, Any], Dataset
 
 def _read_declared(workspace: Workspace) -> tuple[dict[str, Any], DatasetRecipe, LabelTable]:
     """Read the labels as the dataset.toml of a workspace says."""
-    recipe = load_recipe(workspace.dataset_recipe, DatasetRecipe)
-    return {}, recipe, read_label_table(recipe, image_root(workspace, recipe), look=True)
+    source = open_source(workspace)
+    return {}, source.recipe, source.table
 
 
 def _copies_notes(settings: dict[str, Any], recipe: DatasetRecipe, table: LabelTable) -> list[str]:

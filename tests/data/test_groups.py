@@ -12,6 +12,7 @@ def test_group_pattern(tmp_path, read, refusal):
     text = "file,crack\nm1_a.png,1\nm1_b.png,0\nm2_a.png,0\n"
     assert read(tmp_path, text, group=GroupRule(pattern=r"^(m\d+)_")).groups == ("m1", "m1", "m2")
     assert read(tmp_path, text, group=GroupRule(pattern=r"m\d")).groups == ("m1", "m1", "m2")
+    assert read(tmp_path, text, group=GroupRule(pattern=r"^(x)?m(\d)_(.)")).groups == ("1a", "1b", "2a")
     message = refusal(tmp_path, text, group=GroupRule(pattern=r"m1(_a)?"))
     assert "group.pattern finds nothing in 2 images: m1_b.png, m2_a.png" in message
 
