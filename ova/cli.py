@@ -170,13 +170,16 @@ def export(
 @app.command()
 def analyse(
     names: Annotated[list[str] | None, typer.Argument(help="An ensemble, or heads.")] = None,
+    heat_maps: Annotated[
+        bool, typer.Option("--heat-maps", help="Show where the heads looked in their mistakes.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show how good each head is on its test rows, with intervals, and write a page, tables and curves."""
     from ova.analysis.evidence import analyse_any
 
     with session.progress() as progress:
-        report = analyse_any(session.workspace(), names or [], progress)
+        report = analyse_any(session.workspace(), names or [], progress, heat_maps=heat_maps)
     if as_json:
         console.show_json(report.analysis.to_json())
         return

@@ -12,6 +12,7 @@ from ova.analysis.answers import run_answers, write_answers
 from ova.analysis.choices import Choices
 from ova.analysis.plots import write_plots
 from ova.analysis.report.files import HeadSource, write_report
+from ova.analysis.report.heat import require_captum
 from ova.analysis.tables import Analysis, HeadEvidence, analyse_heads, write_tables
 from ova.ensembles.coupling import choose, couple
 from ova.ensembles.manifest import MANIFEST_FILE, Manifest, read_manifest
@@ -51,6 +52,7 @@ def analyse(
     name: str | None = None,
     *,
     heads: Sequence[str] = (),
+    heat_maps: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Measure an ensemble, or chosen heads, on test rows, and write tables, curves and a page.
@@ -60,13 +62,17 @@ def analyse(
         name: An ensemble; its page, tables and curves go into `runs/ensembles/NAME/`.
         heads: Instead of an ensemble: heads, all trained ones if empty; nothing is written then but the
             curves into each head's run.
+        heat_maps: Show on the page where the heads looked in their worst mistakes (extra `explain`).
         progress: Told after every head.
 
     Raises:
-        RecipeError: There is no such ensemble or head.
+        RecipeError: There is no such ensemble or head, or heat maps are asked for without an ensemble.
         ArtefactError: A head is not trained, damaged, or the exported model is of other weights.
+        EnvironmentFault: Heat maps are asked for and captum is missing.
     """
     progress = progress or Silent()
+    if heat_maps:
+        _check_heat_maps(name)
     mode, choices = "multilabel", None
     if name is not None:
         recipe = read_ensemble_recipe(workspace, name)
@@ -82,7 +88,8 @@ def analyse(
     answers = write_answers(folder, [run_answers(head.run) for head in tested])
     files = [*write_tables(folder, analysis), answers]
     sources = list(map(_source, tested, evidence))
-    return Report(analysis, (*write_report(workspace, folder, analysis, sources, progress), *files))
+    written = write_report(workspace, folder, analysis, sources, progress, heat_maps=heat_maps)
+    return Report(analysis, (*written, *files))
 
 
 def _write_plots(
@@ -105,7 +112,19 @@ def _source(head: _Tested, evidence: HeadEvidence) -> HeadSource:
     return HeadSource(evidence, head.calibration, history, head.record.best_epochs)
 
 
-def analyse_any(workspace: Workspace, names: Sequence[str], progress: Progress | None = None) -> Report:
+def _check_heat_maps(ensemble: str | None) -> None:
+    if ensemble is None:
+        raise RecipeError("heat maps are shown on the page of an ensemble; name one: ova analyse ENSEMBLE")
+    require_captum()
+
+
+def analyse_any(
+    workspace: Workspace,
+    names: Sequence[str],
+    progress: Progress | None = None,
+    *,
+    heat_maps: bool = False,
+) -> Report:
     """Measure what is named: one ensemble, or heads; without a name the only ensemble, or all heads.
 
     Raises:
@@ -113,9 +132,9 @@ def analyse_any(workspace: Workspace, names: Sequence[str], progress: Progress |
     """
     ensembles = workspace.ensemble_names()
     if not names and len(ensembles) == 1:
-        return analyse(workspace, ensembles[0], progress=progress)
+        return analyse(workspace, ensembles[0], heat_maps=heat_maps, progress=progress)
     if len(names) == 1 and names[0] in ensembles:
-        return analyse(workspace, names[0], progress=progress)
+        return analyse(workspace, names[0], heat_maps=heat_maps, progress=progress)
     known = workspace.head_names()
     for name in names:
         if name not in known:
@@ -124,7 +143,7 @@ def analyse_any(workspace: Workspace, names: Sequence[str], progress: Progress |
                 if name not in ensembles
                 else f"{name!r} is an ensemble; analyse it alone"
             )
-    return analyse(workspace, heads=names, progress=progress)
+    return analyse(workspace, heads=names, heat_maps=heat_maps, progress=progress)
 
 
 def _present(workspace: Workspace, name: str, heads: Sequence[str], progress: Progress) -> list[str]:

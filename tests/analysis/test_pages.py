@@ -68,7 +68,7 @@ def test_a_page_runs_the_script_that_it_was_given_and_no_other():
     content = dict.fromkeys(("title", "lead", "summary_note"), HOSTILE) | {
         "summary": Table(HOSTILE, (HOSTILE,), ())
     }
-    content |= dict.fromkeys(("facts", "notices", "sections", "across", "heads"), ())
+    content |= dict.fromkeys(("facts", "notices", "sections", "across", "heads", "heat_maps"), ())
     page = render_page("report.html", content, script="report.js")
     assert f"; script-src 'sha256-{digest}'\"".encode() in page
     assert page.count(b"<script") == page.count(b"</script") == 1

@@ -10,13 +10,15 @@ from typing import Any
 from ova.analysis.plots import History, loss_curves_png, precision_recall_png
 from ova.analysis.report.gallery import Thumbnails
 from ova.analysis.report.head import HeadMaterial
+from ova.analysis.report.heat import HeatMap, heat_map
 from ova.analysis.report.mistakes import Judged, find_mistakes
 from ova.analysis.report.page import report_page
 from ova.analysis.report.plots import curve_plots
 from ova.analysis.report.steps import COLUMNS, Steps
 from ova.analysis.tables import Analysis, HeadEvidence, HeadResult
-from ova.data.pictures import open_pictures
+from ova.data.pictures import Pictures, open_pictures
 from ova.errors import DataError
+from ova.heads.calibrated import load_head
 from ova.heads.calibration import Calibration
 from ova.progress import Progress
 from ova.storage import neutralise, write_bytes, write_csv, write_json
@@ -42,6 +44,8 @@ def write_report(
     analysis: Analysis,
     sources: Sequence[HeadSource],
     progress: Progress,
+    *,
+    heat_maps: bool = False,
 ) -> list[Path]:
     """Write the page of an ensemble and its tables and pictures; return the files, the page first.
 
@@ -53,10 +57,11 @@ def write_report(
         analysis: The measures of the heads.
         sources: The heads, in any order.
         progress: Told after every head.
+        heat_maps: Show where the heads looked in their worst mistakes.
 
     Raises:
-        ArtefactError: A history is damaged.
-        EnvironmentFault: The disk refuses.
+        ArtefactError: A history is damaged, or with heat maps a head.
+        EnvironmentFault: The disk refuses, or captum is missing.
     """
     by_name = {source.evidence.name: source for source in sources}
     heads: list[HeadMaterial] = []
@@ -66,7 +71,11 @@ def write_report(
         heads.append(_material(result, by_name[result.name]))
         files += _write_head(folder, heads[-1], precision_recall_png(by_name[result.name].evidence, result))
         progress.advance("drawing curves", len(heads))
-    thumbnails, notices = _thumbnails(workspace, heads)
+    thumbnails, notices = _thumbnails(workspace, heads, progress, heat_maps=heat_maps)
+    for head in heads:
+        if (grid := thumbnails.grid(head.result, head.mistakes)) is not None:
+            files.append(folder / f"mistakes-{slug(head.result.name)}.png")
+            write_bytes(files[-1], grid)
     page = folder / "report.html"
     write_bytes(page, report_page(analysis, heads, thumbnails, notices))
     return [page, *files]
@@ -109,10 +118,29 @@ def _mistake_rows(head: HeadMaterial) -> list[list[Any]]:
     ]
 
 
-def _thumbnails(workspace: Workspace, heads: Sequence[HeadMaterial]) -> tuple[Thumbnails, list[str]]:
+def _thumbnails(
+    workspace: Workspace, heads: Sequence[HeadMaterial], progress: Progress, *, heat_maps: bool
+) -> tuple[Thumbnails, list[str]]:
     """Read the images that are shown; if one cannot be read, none is shown and the page says why."""
     images = [image for head in heads for image in head.mistakes.images()]
     try:
-        return Thumbnails.of(open_pictures(workspace), images), []
+        pictures = open_pictures(workspace)
+        maps = _heat_maps(workspace, heads, pictures, progress) if heat_maps else {}
+        return Thumbnails.of(pictures, images, maps), []
     except DataError as error:
         return Thumbnails({}), [f"The images are not shown: {error}."]
+
+
+def _heat_maps(
+    workspace: Workspace, heads: Sequence[HeadMaterial], pictures: Pictures, progress: Progress
+) -> dict[tuple[str, str], HeatMap]:
+    wrong = {head.result.name: [*head.mistakes.false_alarms, *head.mistakes.missed] for head in heads}
+    progress.start("heat maps", sum(map(len, wrong.values())))
+    maps: dict[tuple[str, str], HeatMap] = {}
+    for name, mistakes in wrong.items():
+        head = load_head(workspace, name).head
+        for judged in mistakes:
+            pixels = pictures.decode(judged.image, head.input_spec.channels)
+            maps[name, judged.image] = heat_map(head, pixels)
+            progress.advance("heat maps", len(maps))
+    return maps

@@ -43,6 +43,7 @@ def report_page(
         "summary_note": "Test rows chose nothing: neither weights nor thresholds. The intervals are of 95 %: "
         "so far may the figure lie from that of many images of the same kind.",
         "across": across,
+        "heat_maps": bool(thumbnails.heat),
         "heads": [head_content(head, thumbnails) for head in heads],
     }
     return render_page("report.html", content, script="report.js")
