@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ova import console, render, render_statistics
+from ova import console, render, render_data, render_statistics
 from ova.errors import PartialError
 from ova.session import Json, session
 
@@ -27,8 +27,41 @@ def locate(
 
 @app.command("check")
 def check(as_json: Json = False) -> None:
-    """Read labels, decode every image in full, and count what is there."""
-    _show_split(as_json)
+    """Read labels, decode every image in full, and list all that is wrong or worth a look, with counts."""
+    from ova.data.check import check_data
+
+    with session.progress() as progress:
+        report = check_data(session.workspace(), progress)
+    render_data.checked(report, as_json=as_json)
+
+
+@app.command("clean")
+def clean(
+    min_side: Annotated[int | None, typer.Option(help="Least shorter side, in pixels.")] = None,
+    sharpness: Annotated[float | None, typer.Option(help="Least sharpness; see runs/quality.csv.")] = None,
+    colour: Annotated[str | None, typer.Option(help="Form that images must have: colour or grey.")] = None,
+    duplicates: Annotated[str | None, typer.Option(help="keep, identical or near.")] = None,
+    conflicts: Annotated[str | None, typer.Option(help="keep, or exclude what is labelled twice.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="List what was brought back, too.")] = False,
+    copy_to: Annotated[
+        Path | None, typer.Option("--copy", help="New folder for a copy of what is left.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Put images that are unfit on the list data/exclude.csv, which you may edit; nothing is deleted."""
+    from ova.data.clean import clean_data
+
+    given = {
+        "min_side": min_side,
+        "sharpness": sharpness,
+        "colour": colour,
+        "duplicates": duplicates,
+        "conflicts": conflicts,
+    }
+    settings = {name: value for name, value in given.items() if value is not None}
+    with session.progress() as progress:
+        report = clean_data(session.workspace(), settings, again=again, copy_to=copy_to, progress=progress)
+    render_data.cleaned(report, as_json=as_json)
 
 
 @app.command("split")

@@ -69,14 +69,21 @@ class Building:
             file.truncate(size)
         return self.path / name
 
+    def add(self, name: str, content: bytes) -> None:
+        """Write a file, which may lie in folders below; `commit` makes it durable, with all others."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            file.write(content)
+
     def commit(self, name: str) -> Path:
         """Sync everything and give the folder its name.
 
         An existing folder of that name wins: names are digests of the content, so it holds the same.
         """
         final = self.parent / name
-        for file in self.path.iterdir():
-            _sync_file(file)
+        for place in self.path.rglob("*"):
+            (_sync_folder if place.is_dir() else _sync_file)(place)
         _sync_folder(self.path)
         try:
             self.path.rename(final)

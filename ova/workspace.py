@@ -48,6 +48,26 @@ class Workspace:
         return self.root / "runs" / "quality.safetensors"
 
     @property
+    def quality_table(self) -> Path:
+        """The measures of every image, as a table for people."""
+        return self.root / "runs" / "quality.csv"
+
+    @property
+    def findings(self) -> Path:
+        """What `ova data check` found, a line per image and finding."""
+        return self.root / "runs" / "findings.csv"
+
+    @property
+    def findings_picture(self) -> Path:
+        """Examples of what `ova data check` found."""
+        return self.root / "runs" / "findings.png"
+
+    @property
+    def cleaning(self) -> Path:
+        """What `ova data clean` put on the list of exclusions so far."""
+        return self.root / "runs" / "clean.json"
+
+    @property
     def duplicates(self) -> Path:
         """Clusters of near duplicates, by the digests of their pixels."""
         return self.root / "runs" / "duplicates.json"

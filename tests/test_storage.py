@@ -179,6 +179,29 @@ def test_folder_that_is_not_finished_disappears(tmp_path, error):
     assert names_in(tmp_path / "store") == []
 
 
+def test_files_are_added_below_a_folder_once_each(tmp_path):
+    with building_folder(tmp_path) as building:
+        building.add("deep/er/ü.bin", b"one")
+        building.add("top.bin", b"two")
+        with pytest.raises(FileExistsError):
+            building.add("top.bin", b"three")
+        assert names_in(tmp_path) == [building.path.name]
+        building.commit("name")
+    assert (tmp_path / "name" / "deep/er/ü.bin").read_bytes() == b"one"
+    assert (tmp_path / "name" / "top.bin").read_bytes() == b"two"
+    assert names_in(tmp_path) == ["name"]
+
+
+def test_every_file_below_is_synced_before_the_folder_has_its_name(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(storage, "_sync_file", lambda path: synced.append(path.name))
+    with building_folder(tmp_path) as building:
+        building.add("deep/er/a.bin", b"one")
+        building.add("b.bin", b"two")
+        building.commit("name")
+    assert sorted(synced) == ["a.bin", "b.bin"]
+
+
 def test_folder_that_somebody_else_finished_first_is_kept(tmp_path):
     with building_folder(tmp_path) as one, building_folder(tmp_path) as other:
         write_bytes(one.path / "a.bin", b"one")

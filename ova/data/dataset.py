@@ -82,7 +82,7 @@ def open_dataset(
         )
     except UnreadableImages as error:
         problems = [Problem(image, reason, files.where(image)) for image, reason in error.problems]
-        raise refused(workspace, str(error), problems) from error
+        raise refused(workspace, f"{error}; ova data clean leaves them out", problems) from error
     remember_facts(workspace, source, known, facts)
     together = _together(workspace, source, cache, facts, progress)
     if recipe.group is None and not workspace.split_table.exists():

@@ -22,10 +22,14 @@ class Problem(NamedTuple):
 
 
 class RefusedData(DataError):
-    """Labels or images are refused; the message counts them by kind, `problems` holds each once."""
+    """Labels or images are refused; the message counts them by kind, `problems` holds each once.
 
-    def __init__(self, message: str, problems: list[Problem]) -> None:
+    `summary` is the message without the file in which they are listed.
+    """
+
+    def __init__(self, message: str, problems: list[Problem], *, summary: str = "") -> None:
         self.problems = problems
+        self.summary = summary or message
         super().__init__(message)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from ova.data.clean_recipe import DuplicateRule
+from ova.data.clean_recipe import CleanRule, DuplicateRule
 from ova.recipes import Settings
 
 DEFAULT_TEST = 0.2
@@ -170,6 +170,9 @@ class DatasetRecipe(Settings):
 
     duplicates: DuplicateRule | None = None
     """Keep near duplicates on one side of every split; only identical pixels when left out."""
+
+    clean: CleanRule = CleanRule()
+    """What is too small, too blurred or of the wrong colour, and what `ova data clean` leaves out."""
 
     split: SplitRecipe = SplitRecipe()
     """How rows are divided into training, validation and test."""

@@ -21,8 +21,7 @@ from ova.recipes import load_recipe
 from ova.storage import neutralise, write_csv, write_json
 from ova.workspace import Workspace
 
-# More images than any table has: for whoever lists those that are missing instead of refusing the table.
-ANY_NUMBER = 2**62
+_ANY_NUMBER = 2**62  # more images than any table has
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +33,8 @@ class Source:
     files: ImageFiles
     exclusions: Mapping[str, Exclusion]
     table: LabelTable
+    missing: RefusedData | None = None
+    """The refusal that a tolerant reading passed over: more images are missing than the recipe allows."""
 
     @property
     def decoding(self) -> Decoding:
@@ -41,12 +42,12 @@ class Source:
         return Decoding(self.recipe.white_level, self.recipe.draft_side)
 
 
-def open_source(workspace: Workspace, *, allow_missing: int | None = None) -> Source:
+def open_source(workspace: Workspace, *, tolerant: bool = False) -> Source:
     """Read recipe, exclusions and labels; what is refused, or missing, is listed in `runs/intake.csv`.
 
     Args:
         workspace: Where `data/dataset.toml` lies.
-        allow_missing: Instead of what the recipe says.
+        tolerant: Leave out missing images, however many there are; see `Source.missing`.
 
     Raises:
         RecipeError: dataset.toml is wrong.
@@ -56,10 +57,18 @@ def open_source(workspace: Workspace, *, allow_missing: int | None = None) -> So
     root = image_root(workspace, recipe)
     files = open_files(recipe, root)
     exclusions = read_exclusions(workspace.exclusions)
-    allowed = recipe.allow_missing if allow_missing is None else allow_missing
-    reading = recipe.model_copy(update={"allow_missing": allowed})
-    table = _read_table(workspace, reading, root, files, exclusions)
-    return Source(recipe, root, files, exclusions, take_fraction(table, recipe.fraction))
+    missing = None
+    try:
+        table = _read_table(workspace, recipe, root, files, exclusions)
+    except RefusedData as error:
+        if not tolerant:
+            raise
+        lenient = recipe.model_copy(update={"allow_missing": _ANY_NUMBER})
+        try:
+            table, missing = _read_table(workspace, lenient, root, files, exclusions), error
+        except DataError:  # there is more that is wrong, or nothing is left
+            raise refused(workspace, error.summary, error.problems) from error
+    return Source(recipe, root, files, exclusions, take_fraction(table, recipe.fraction), missing)
 
 
 def locate(workspace: Workspace, root: Path) -> LabelTable:
@@ -80,7 +89,8 @@ def locate(workspace: Workspace, root: Path) -> LabelTable:
 def refused(workspace: Workspace, message: str, problems: Sequence[Problem]) -> RefusedData:
     """List problems in `runs/intake.csv` and return the error that says so."""
     _write_problems(workspace, problems)
-    return RefusedData(f"{message}; all are listed in {workspace.intake_problems}", list(problems))
+    listed = f"{message}; all are listed in {workspace.intake_problems}"
+    return RefusedData(listed, list(problems), summary=message)
 
 
 def remember_facts(

@@ -1,0 +1,92 @@
+"""A copy of what is in use, as the folder `data` of a new workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import tomli_w
+
+from ova.data.labels import UNKNOWN, LabelTable
+from ova.data.recipe import DatasetRecipe
+from ova.data.source import Source
+from ova.data.texts import Texts
+from ova.errors import RecipeError
+from ova.progress import Progress, Silent
+from ova.storage import building_folder, csv_bytes
+from ova.workspace import Workspace
+
+_CARRIED = {"white_level", "draft_side", "duplicates", "clean", "split"}
+
+
+def check_target(folder: Path, root: Path) -> None:
+    """Refuse a folder that holds anything, or that lies where images are looked for.
+
+    Args:
+        folder: Where a copy shall go.
+        root: Where the images lie.
+
+    Raises:
+        RecipeError: It does.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RecipeError(f"{folder} is not an empty folder; name a new one for the copy")
+    if folder.resolve().is_relative_to(root.resolve()):
+        raise RecipeError(f"{folder} lies among the images of {root}; name a folder elsewhere for the copy")
+
+
+def write_clean_copy(
+    workspace: Workspace, source: Source, folder: Path, progress: Progress | None = None
+) -> None:
+    """Write `images/...`, `labels.csv`, `dataset.toml` and `left_out.csv` into a new or empty folder.
+
+    It is all there afterwards, or nothing of it. The table is a wide one, whatever the form of the labels;
+    image files are copied byte for byte.
+
+    Raises:
+        RecipeError: The folder is not empty.
+        DataError: An image cannot be read any more.
+        EnvironmentFault: The disk is full or read-only.
+    """
+    progress, table = progress or Silent(), source.table
+    columns = _columns(table)
+    progress.start("copying images", len(table.images))
+    with building_folder(folder.resolve().parent) as building:
+        for done, image in enumerate(table.images, start=1):
+            building.add(f"images/{image}", source.files.read(image))
+            progress.advance("copying images", done)
+        building.add("labels.csv", csv_bytes([*columns, *table.labels], _rows(table, len(columns) > 1)))
+        building.add("dataset.toml", _recipe(source.recipe, table, columns))
+        if workspace.exclusions.is_file():
+            building.add("left_out.csv", workspace.exclusions.read_bytes())
+        check_target(folder, source.root)
+        if folder.exists():
+            folder.rmdir()
+        building.commit(folder.name)
+
+
+def _columns(table: LabelTable) -> list[str]:
+    """Name the columns before those of the labels: the image, and the group if there are any."""
+    grouped = Texts.of(table.groups) != Texts.of(table.images)
+    names = ["image", "group"] if grouped else ["image"]
+    while set(names) & set(table.labels):
+        names = [f"{name}_" for name in names]
+    return names
+
+
+def _rows(table: LabelTable, grouped: bool) -> Iterator[Sequence[object]]:
+    for image, group, cells in zip(table.images, table.groups, table.values.tolist(), strict=True):
+        shown = ("" if cell == UNKNOWN else cell for cell in cells)
+        yield (f"images/{image}", *([group] if grouped else []), *shown)
+
+
+def _recipe(recipe: DatasetRecipe, table: LabelTable, columns: Sequence[str]) -> bytes:
+    content = {
+        "labels": "labels.csv",
+        "delimiter": ",",
+        "image_column": columns[0],
+        "label_columns": list(table.labels),
+        **({"group": {"column": columns[1]}} if len(columns) > 1 else {}),
+        **recipe.model_dump(mode="json", include=_CARRIED, exclude_unset=True, exclude_none=True),
+    }
+    return tomli_w.dumps(content).encode()
