@@ -16,6 +16,7 @@ import typer
 import ova
 from ova import cli_data, cli_runs, console, render, render_calibration
 from ova.errors import OvaError, PartialError, RecipeError
+from ova.memory import keep_freed_memory
 from ova.session import Json, session
 
 app = typer.Typer(
@@ -56,6 +57,7 @@ def demo(
     """Run the whole flow on generated solar cells, in a couple of minutes on two cores."""
     from ova.demo import run_demo
 
+    keep_freed_memory()
     with session.progress() as progress, console.stop_on_signal() as stop:
         result = run_demo(folder, progress=progress, should_stop=stop)
     render.outcome_errors(result.outcomes)
@@ -123,6 +125,7 @@ def train(
     """Train the named heads, or all: score and calibrate them too. Goes on where it was interrupted."""
     from ova.ensembles.train import train_heads
 
+    keep_freed_memory()
     workspace = session.workspace()
     with session.progress() as progress, console.stop_on_signal() as stop:
         outcomes = train_heads(

@@ -35,12 +35,13 @@ def augment(pixels: Tensor, draws: Draws, settings: AugmentSettings) -> Tensor:
     """Augment a batch: geometry, then blur and sharpness, light and colour, noise, erasing.
 
     Args:
-        pixels: (B, C, H, W) float32, values 0..255; C is 1 or 3.
+        pixels: (B, C, H, W) uint8, or float32 with values 0..255; C is 1 or 3.
         draws: (B, DRAWS) uniform numbers of these images in this epoch.
         settings: What is on.
 
     Returns:
-        A batch of the same shape, range and memory order; `pixels` itself if nothing is on.
+        A batch of the same shape, range and memory order; `pixels` itself if nothing is on. It is float32, or
+        uint8 if `pixels` is and nothing more than mirrors, turns and whole shifts is on.
 
     Raises:
         ValueError: Quarter turns of images that are not square.
@@ -52,9 +53,9 @@ def augment(pixels: Tensor, draws: Draws, settings: AugmentSettings) -> Tensor:
     steps = list(_steps(pixels, draws, settings))
     if not steps:
         return pixels
-    result = torch.empty_like(pixels)
+    result = torch.empty_like(pixels, dtype=torch.float32)
     for rows in _chunks(pixels):
-        part = pixels[rows].contiguous()
+        part = pixels[rows].to(torch.float32).contiguous()
         for step in steps:
             part = step(part, rows)
         result[rows] = part

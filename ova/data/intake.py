@@ -83,7 +83,7 @@ def examine_images(
         looks: What else is made of the pixels of every sound image, by several workers, in any order.
         progress: Told as images are done.
         workers: All cores by default.
-        processes: Whether the workers are processes; by default from 1,000 images on.
+        processes: Whether the workers are processes; by default from 400 images on.
 
     Raises:
         DataError: Some files are missing or unreadable; all of them are counted, ten are named, and

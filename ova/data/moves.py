@@ -21,7 +21,7 @@ def move(pixels: Tensor, draws: Draws, settings: AugmentSettings) -> Tensor:
     """Mirror, then turn, then shift each image; what a shift uncovers is the mirror image of what is there.
 
     Args:
-        pixels: (B, C, H, W).
+        pixels: (B, C, H, W), of any dtype.
         draws: (B, DRAWS) uniform numbers of these images.
         settings: What is on.
 
@@ -30,10 +30,12 @@ def move(pixels: Tensor, draws: Draws, settings: AugmentSettings) -> Tensor:
     """
     if not (settings.flips or settings.quarter_turns or settings.shift):
         return pixels
-    if not settings.shift and pixels.device.type == "cpu":
-        return _copy_reoriented(pixels, *orientation(draws, settings))
     height, width = pixels.shape[2:]
     shift_rows, shift_columns = whole_shifts(draws, settings, height, width)
+    if pixels.device.type == "cpu":
+        if settings.flips or settings.quarter_turns:
+            pixels = _copy_reoriented(pixels, *orientation(draws, settings))
+        return _copy_shifted(pixels, shift_rows, shift_columns) if settings.shift else pixels
     down = mirrored(np.arange(height) + shift_rows[:, None], height)
     across = mirrored(np.arange(width) + shift_columns[:, None], width)
     transposed, down_reversed, across_reversed = (flag[:, None] for flag in orientation(draws, settings))
@@ -85,6 +87,36 @@ def _copy_reoriented(
         source = pixels[number].transpose(1, 2) if turned else pixels[number]
         result[number] = source.flip([axis for axis, reverse in enumerate(backwards, 1) if reverse])
     return result
+
+
+def _copy_shifted(pixels: Tensor, down: NDArray[np.int64], across: NDArray[np.int64]) -> Tensor:
+    """Copy what stays and what is mirrored at the border, as it lies in memory."""
+    if not len(pixels):
+        return pixels
+    interleaved = pixels.is_contiguous(memory_format=torch.channels_last)
+    inner = pixels.permute(0, 2, 3, 1) if interleaved else pixels.contiguous()[..., None]
+    source = inner.flatten(0, -4).numpy()  # (items, H, W, values of one pixel)
+    result = np.empty_like(source)
+    planes = len(source) // len(pixels)
+    height, width = source.shape[1:3]
+    for number, (rows, columns) in enumerate(zip(down.tolist(), across.tolist(), strict=True)):
+        item = slice(number * planes, (number + 1) * planes)
+        for to_rows, from_rows in _pieces(rows, height):
+            for to_columns, from_columns in _pieces(columns, width):
+                result[item, to_rows, to_columns] = source[item, from_rows, from_columns]
+    moved = torch.from_numpy(result)
+    return moved.permute(0, 3, 1, 2) if interleaved else moved.reshape(pixels.shape)
+
+
+def _pieces(shift: int, length: int) -> list[tuple[slice, slice]]:
+    """Say where each piece of a shifted line goes, and where it comes from; |shift| < length."""
+    if shift == 0:
+        return [(slice(None), slice(None))]
+    if shift > 0:
+        stop = length - 2 - shift
+        mirror = slice(length - 2, stop if stop >= 0 else None, -1)
+        return [(slice(0, length - shift), slice(shift, length)), (slice(length - shift, length), mirror)]
+    return [(slice(0, -shift), slice(-shift, 0, -1)), (slice(-shift, length), slice(0, length + shift))]
 
 
 def _gather(pixels: Tensor, down: NDArray[np.int64], across: NDArray[np.int64]) -> Tensor:

@@ -109,12 +109,8 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
 
 
 def read_batch(store: PixelStore, positions: NDArray[np.intp], device: torch.device) -> Tensor:
-    """Read images as float32 (B, C, H, W), values 0..255, in channels-last memory order.
-
-    Bytes travel to the device, floats are made there: four times less to move.
-    """
-    pixels = torch.from_numpy(store.read(positions)).to(device)
-    return pixels.permute(0, 3, 1, 2).to(torch.float32)
+    """Read images as uint8 (B, C, H, W) in channels-last memory order: a quarter of the bytes of floats."""
+    return torch.from_numpy(store.read(positions)).to(device).permute(0, 3, 1, 2)
 
 
 def augment_batch(
@@ -123,7 +119,7 @@ def augment_batch(
     """Augment a batch, or those of its images that are of the rarer class if the recipe says so.
 
     Args:
-        pixels: (B, C, H, W) float32, values 0..255; may be written to.
+        pixels: (B, C, H, W) uint8; may be written to.
         draws: (B, DRAWS) of the images in this epoch.
         labels: (B,) 0 or 1.
         rarer: The label that fewer training rows have.
@@ -132,6 +128,7 @@ def augment_batch(
     if recipe.balance.augment_only == "all":
         return augment(pixels, draws, recipe.augment)
     chosen = np.flatnonzero(labels == rarer)
+    pixels = pixels.to(torch.float32)
     if len(chosen):
         pixels[chosen] = augment(pixels[chosen], draws[chosen], recipe.augment)
     return pixels

@@ -45,7 +45,7 @@ def embed(
 
 def thumbnails(pixels: Tensor) -> Tensor:
     """Return the 16 x 16 grey thumbnail of each image as a vector: (B, C, H, W) -> (B, 256)."""
-    return adaptive_avg_pool2d(pixels.mean(1), _SIDE).flatten(1)
+    return adaptive_avg_pool2d(pixels.float().mean(1), _SIDE).flatten(1)
 
 
 def pooled_features(network: nn.Module, classifier: Collection[str], normalise: nn.Module) -> Describe:

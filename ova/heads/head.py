@@ -90,8 +90,17 @@ class Normalise(nn.Module):
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).reshape(-1, 1, 1))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Normalise pixels (B, C, H, W) to float32 of the same shape."""
-        return (pixels / 255.0 - self.mean) / self.std
+        """Normalise pixels (B, C, H, W), uint8 or float32, to float32 of the same shape and memory order."""
+        if torch.compiler.is_compiling():  # the exported graph says it as it is
+            return (pixels / 255.0 - self.mean) / self.std
+        batch, channels, height, width = pixels.shape
+        if channels == 1 or not pixels.is_contiguous(memory_format=torch.channels_last):
+            return (pixels / 255.0).sub_(self.mean).div_(self.std)
+        # The same numbers, several times faster on a CPU: whole rows at a time instead of single pixels.
+        rows = pixels.permute(0, 2, 3, 1).reshape(batch, height, width * channels)
+        rows = rows.to(torch.float32, copy=True).div_(255.0)
+        rows.sub_(self.mean.flatten().repeat(width)).div_(self.std.flatten().repeat(width))
+        return rows.reshape(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
 class Head(nn.Module):
@@ -120,7 +129,7 @@ class Head(nn.Module):
         """Score images.
 
         Args:
-            pixels: (B, C, H, W) float32, values 0..255, already resized to the input size.
+            pixels: (B, C, H, W), uint8 or float32 with values 0..255, already resized to the input size.
 
         Returns:
             Logits (B,), the mean over members and views.

@@ -44,7 +44,7 @@ def score_rows(
     """Score rows in evaluation mode.
 
     Args:
-        forward: Pixels float32 (B, C, H, W), values 0..255 -> logits (B,).
+        forward: Pixels uint8 (B, C, H, W) -> logits (B,).
         module: The network behind `forward`, put in evaluation mode meanwhile.
         store: Pixels.
         rows: What to score.

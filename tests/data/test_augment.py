@@ -279,6 +279,17 @@ def test_resampling_moves_each_image_once():
     torch.testing.assert_close(augment(pixels, draws, options), expected, atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    "options", [AugmentSettings(flips=True, shift=0.2), AugmentSettings(rotation=20, noise=0.1, erasing=0.2)]
+)
+def test_bytes_become_the_same_pictures_as_floats(options, channels):
+    floats = pictures(channels=channels)
+    found = augment(floats.to(torch.uint8), drawn(), options)
+    assert found.dtype == (torch.float32 if options.rotation else torch.uint8)
+    assert torch.equal(found.float(), augment(floats, drawn(), options))
+
+
 def test_grey_and_colour_move_alike():
     colour = pictures(24)
     for options in (EXACT, AugmentSettings(rotation=30, crop=0.5, perspective=0.2, blur=1, flips=True)):

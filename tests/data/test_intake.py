@@ -112,7 +112,7 @@ def test_processes_are_for_many_images(root, monkeypatch):
         return plain(work, items, workers=workers)
 
     monkeypatch.setattr(intake, "map_in_order", noting)
-    for count in (999, 1000):
+    for count in (399, 400):
         examine_images(FolderFiles(root), ["turned.png"] * count)
     assert used == [False, True]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ova.data.augment_recipe import AugmentSettings
 from ova.data.draws import FLIP_COLUMNS, FLIP_ROWS, SHIFT_COLUMNS, SHIFT_ROWS, TURN
-from ova.data.moves import mirrored, move
+from ova.data.moves import _gather, mirrored, move, whole_shifts
 
 EVERYTHING = AugmentSettings(flips=True, quarter_turns=True, shift=0.3)
 
@@ -35,6 +35,7 @@ def brute_force(image, uniform, options: AugmentSettings):
     return image
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize(
@@ -52,16 +53,29 @@ def brute_force(image, uniform, options: AugmentSettings):
         (AugmentSettings(flips=True, shift=0.4), 2, 3),
     ],
 )
-def test_moves_agree_with_numpy_exactly(options, height, width, channels, memory):
-    pixels = pictures(40, channels, height, width).contiguous(memory_format=memory)
+def test_moves_agree_with_numpy_exactly(options, height, width, channels, memory, dtype):
+    pixels = pictures(40, channels, height, width).to(dtype).contiguous(memory_format=memory)
     before, draws = pixels.clone(), drawn(40)
     result = move(pixels, draws, options)
     expected = [brute_force(image, each, options) for image, each in zip(pixels.numpy(), draws, strict=True)]
     np.testing.assert_array_equal(result.numpy(), np.stack(expected))
     assert torch.equal(pixels, before)
+    assert result.dtype == dtype
     assert result.is_contiguous(memory_format=memory)
     if height * width > 1:
         assert not torch.equal(result, before)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+def test_one_gathering_as_on_other_devices_moves_the_same_pixels(channels, memory):
+    pixels = pictures(40, channels, 6, 9).contiguous(memory_format=memory)
+    draws, settings = drawn(40), AugmentSettings(shift=0.4)
+    down, across = (
+        mirrored(np.arange(length) + shifts[:, None], length)
+        for length, shifts in zip((6, 9), whole_shifts(draws, settings, 6, 9), strict=True)
+    )
+    assert torch.equal(_gather(pixels, down * 9, across), move(pixels, draws, settings))
 
 
 def test_nothing_is_touched_unless_asked():

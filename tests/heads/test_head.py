@@ -103,6 +103,27 @@ def test_normalise_works_channel_by_channel() -> None:
     )
 
 
+@pytest.mark.parametrize("spec", [SQUARE, COLOUR])
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_normalise_has_the_same_bits_in_any_memory_order_and_for_bytes(spec, memory, dtype) -> None:
+    pixels = some_pixels(spec)
+    mean, std = (torch.tensor(values).reshape(-1, 1, 1) for values in (spec.mean, spec.std))
+    expected = (pixels / 255.0 - mean) / std
+    given = pixels.to(dtype).contiguous(memory_format=memory)
+    found = Normalise(spec.mean, spec.std)(given)
+    assert torch.equal(found, expected)
+    assert found.is_contiguous(memory_format=memory)
+    assert torch.equal(given.float(), pixels)
+
+
+def test_normalise_passes_gradients_on() -> None:
+    pixels = some_pixels(COLOUR).contiguous(memory_format=torch.channels_last).requires_grad_()
+    Normalise(COLOUR.mean, COLOUR.std)(pixels).sum().backward()
+    expected = (1 / (255 * torch.tensor(COLOUR.std))).reshape(-1, 1, 1).expand(pixels.shape)
+    torch.testing.assert_close(pixels.grad, expected)
+
+
 def test_views_are_all_symmetries_of_the_square() -> None:
     image = torch.arange(9.0).reshape(1, 1, 3, 3)
     turns = [torch.rot90(flipped, k, (2, 3)) for flipped in (image, image.flip(3)) for k in range(4)]
