@@ -159,13 +159,18 @@ def calibrate(
 
 @app.command()
 def export(
-    ensemble: Annotated[str, typer.Argument(help="Name of the ensemble.")], as_json: Json = False
+    ensemble: Annotated[str, typer.Argument(help="Name of the ensemble.")],
+    best: Annotated[bool, typer.Option("--best", help="Take each head's best run by validation.")] = False,
+    by: Annotated[str, typer.Option(help="Of --best: average-precision or log-loss.")] = "average-precision",
+    as_json: Json = False,
 ) -> None:
     """Write the combined model of an ensemble as one ONNX file, loaded again and compared."""
     from ova.ensembles.publish import export as write_model
+    from ova.heads.held_out import read_criterion
 
     with session.progress() as progress:
-        report = write_model(session.workspace(), ensemble, progress=progress)
+        chosen = read_criterion(by) if best else None
+        report = write_model(session.workspace(), ensemble, best=chosen, progress=progress)
     render.exported(report, as_json=as_json)
     render.absent_heads(report.manifest)
 

@@ -34,6 +34,7 @@ from ova.ensembles.manifest import (
 )
 from ova.ensembles.onnx_file import MAX_MODEL_BYTES
 from ova.ensembles.parity import RealImage, check_parity
+from ova.ensembles.provenance import RunEntry
 from ova.ensembles.recipe import Mode
 from ova.ensembles.runtime import CombinedModel
 from ova.errors import ArtefactError, RecipeError
@@ -91,6 +92,7 @@ def export_combined(
     white_level: int | None = None,
     draft_side: int | None = None,
     absent: Sequence[AbsentEntry] = (),
+    runs: Mapping[str, RunEntry] | None = None,
 ) -> ExportReport:
     """Write `model.onnx` and `manifest.json` into `folder`.
 
@@ -110,6 +112,7 @@ def export_combined(
         white_level: Value that becomes white in 16-bit images, as in training.
         draft_side: How small JPEGs may be decoded, as in training.
         absent: Heads of the ensemble that have nothing to learn from, for the manifest.
+        runs: Head name -> which training it is of, for the manifest.
 
     Raises:
         ArtefactError: A calibration belongs to other weights, the model is too large for one file, or it
@@ -126,7 +129,7 @@ def export_combined(
         ova_version=__version__,
         ensemble=name,
         mode=mode,
-        heads=tuple(_entry(head, output_names or {}) for head in heads),
+        heads=tuple(_entry(head, output_names or {}, (runs or {}).get(head.name)) for head in heads),
         absent=tuple(absent),
         none_prior=none_prior,
         tie_rule=TIE_RULE if mode == "argmax" else None,
@@ -196,7 +199,7 @@ def _tidy(model: onnx.ModelProto) -> None:
     graph.ClearField("value_info")
 
 
-def _entry(head: ExportableHead, output_names: Mapping[str, str]) -> HeadEntry:
+def _entry(head: ExportableHead, output_names: Mapping[str, str], run: RunEntry | None) -> HeadEntry:
     calibration, spec = head.calibration, head.head.input_spec
     if calibration.weights_digest != head.weights_digest:
         raise ArtefactError(
@@ -216,6 +219,7 @@ def _entry(head: ExportableHead, output_names: Mapping[str, str]) -> HeadEntry:
         weights_licence=head.weights_licence,
         weights_digest=head.weights_digest,
         calibration_digest=digest_json(calibration.to_json()),
+        run=run,
     )
 
 

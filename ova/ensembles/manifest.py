@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from ova.ensembles.provenance import RunEntry
 from ova.errors import ArtefactError, first_few
 from ova.storage import read_json
 
@@ -67,6 +68,8 @@ class HeadEntry:
     """Licence of the pretrained weights that it started from, if any."""
     weights_digest: str
     calibration_digest: str
+    run: RunEntry | None = None
+    """Where it comes from, if it was exported from a workspace."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,18 +12,24 @@ from ova.data.splits import TEST, TRAIN
 from ova.ensembles.coupling import none_prior_of
 from ova.ensembles.export import ExportReport, export_combined
 from ova.ensembles.manifest import AbsentEntry
+from ova.ensembles.provenance import OtherRun, RunEntry
 from ova.ensembles.recipe import read_ensemble_recipe
 from ova.errors import ArtefactError, RecipeError
+from ova.heads.best_run import BestRun, use_best_runs
 from ova.heads.calibrated import TrainedHead, load_head
+from ova.heads.held_out import Criterion
 from ova.heads.plan import HeadSkipped, plan_head
 from ova.heads.recipe import read_head_recipe
+from ova.heads.runs import current_run
 from ova.progress import Progress, Silent
 from ova.workspace import Workspace
 
 COMPARED_IMAGES = 64
 
 
-def export(workspace: Workspace, name: str, *, progress: Progress | None = None) -> ExportReport:
+def export(
+    workspace: Workspace, name: str, *, best: Criterion | None = None, progress: Progress | None = None
+) -> ExportReport:
     """Write the combined model of an ensemble, after comparing it with torch on the user's own images.
 
     A head whose label cannot be learnt on these data is left out, and the manifest says so.
@@ -30,18 +37,24 @@ def export(workspace: Workspace, name: str, *, progress: Progress | None = None)
     Args:
         workspace: Where recipes and trained heads lie.
         name: The ensemble.
-        progress: Told what is being done.
+        best: Put each head's best run by this criterion in use first, see `ova.heads.best_run`; None takes
+            the runs that are in use.
+        progress: Told what is being done, and which runs were chosen.
 
     Raises:
         RecipeError: The ensemble's recipe is wrong.
         ArtefactError: A head that could be is not trained, or none is; a head is damaged, or was trained on
-            images that were decoded otherwise; or the file differs from torch. Nothing is written.
+            images that were decoded otherwise; or the file differs from torch; or runs cannot be ranked. No
+            model is written.
         DataError: Images cannot be read.
     """
     progress = progress or Silent()
     recipe = read_ensemble_recipe(workspace, name)
     progress.start("exporting", 3)
     trained = [head for head in recipe.heads if workspace.current_run(head).is_file()] or recipe.heads
+    choices = {} if best is None else use_best_runs(workspace, trained, best)
+    for choice in choices.values():
+        progress.say(choice.line())
     heads = [load_head(workspace, head) for head in trained]
     progress.advance("exporting", 1)
     dataset = open_dataset(workspace, progress=progress)
@@ -64,9 +77,27 @@ def export(workspace: Workspace, name: str, *, progress: Progress | None = None)
         white_level=dataset.recipe.white_level,
         draft_side=dataset.recipe.draft_side,
         absent=absent,
+        runs={head: _run_entry(workspace, head, choices.get(head)) for head in trained},
     )
     progress.advance("exporting", 3)
     return report
+
+
+def _run_entry(workspace: Workspace, head: str, choice: BestRun | None) -> RunEntry:
+    run = current_run(workspace, head)
+    record = run.read_record()
+    entry = RunEntry(run.path.name, record.digest, record.ova_version)
+    if choice is None:
+        return entry
+    best, *others = choice.ranked
+    return replace(
+        entry,
+        criterion=choice.criterion,
+        figure=best.held_out.figure(choice.criterion),
+        rows=best.held_out.rows,
+        positives=best.held_out.positives,
+        others=tuple(OtherRun(each.run.path.name, each.held_out.figure(choice.criterion)) for each in others),
+    )
 
 
 def _why_absent(workspace: Workspace, dataset: Dataset, name: str) -> AbsentEntry:

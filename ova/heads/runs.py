@@ -204,6 +204,7 @@ def current_run(workspace: Workspace, name: str) -> RunFolder:
     return run
 
 
-def use_run(workspace: Workspace, name: str, run: RunFolder) -> None:
-    """Make a finished run the one in use."""
-    write_json(workspace.current_run(name), {"run": run.path.name})
+def use_run(workspace: Workspace, name: str, run: RunFolder, *, chosen: str | None = None) -> None:
+    """Make a finished run the one in use; `chosen` says why, if it is not simply that of the recipe."""
+    reason = {} if chosen is None else {"chosen": chosen}
+    write_json(workspace.current_run(name), {"run": run.path.name, **reason})

@@ -71,13 +71,15 @@ def _judge(
         run=run.path.name,
         validation_average_precision=sum(precision) / len(precision) if precision else None,
     )
-    if origin["recipe"] != recipe.training_digest():
+    chosen = read_json(workspace.current_run(base.name)).get("chosen")
+    if origin["recipe"] != recipe.training_digest() and not chosen:
         return replace(found, state="stale", reason="the recipe has changed since; run: ova train")
     if origin["labels"] != labels():
         return replace(
             found, state="stale", reason="the label table has changed; ova train sees whether it matters here"
         )
-    return _calibrated(found, run, recipe)
+    state = _calibrated(found, run, recipe)
+    return replace(state, reason="; ".join(filter(None, (chosen, state.reason)))) if chosen else state
 
 
 def _calibrated(found: HeadStatus, run: RunFolder, recipe: HeadRecipe) -> HeadStatus:
