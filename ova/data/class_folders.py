@@ -36,7 +36,7 @@ def from_folders(source: Path, folders: Mapping[str, Iterable[str]], drop_classe
     try:
         members = [sorted(folders[label]) for label in labels]
     except OSError as error:
-        raise _unlisted(error) from error
+        raise unlisted(error) from error
     dropped = _count(folders[name] for name in set(folders) & set(drop_classes))
     if empty := [label for label, images in zip(labels, members, strict=True) if not images]:
         raise DataError(
@@ -61,7 +61,7 @@ def folders_on_disk(root: Path) -> Mapping[str, Iterable[str]]:
     try:
         found = [entry.name for entry in root.iterdir() if entry.is_dir() and not _is_hidden(entry.name)]
     except OSError as error:
-        raise _unlisted(error) from error
+        raise unlisted(error) from error
     return {name: images_on_disk(root, name) for name in found}
 
 
@@ -131,12 +131,45 @@ def images_in(archive: Archive) -> Iterable[str]:
     return (name for name in archive.files if name.lower().endswith(IMAGE_SUFFIXES) and not _is_hidden(name))
 
 
+def class_root(root: Path) -> Path:
+    """Return the folder that holds the class folders: deeper than `root` where that has one folder only.
+
+    Raises:
+        DataError: A folder cannot be listed.
+    """
+    try:
+        while (inner := _only_folder(root)) is not None and any(map(_is_folder, inner.iterdir())):
+            if _holds_images(inner):
+                break
+            root = inner
+    except OSError as error:
+        raise unlisted(error) from error
+    return root
+
+
+def unlisted(error: OSError) -> DataError:
+    """Say that a folder cannot be listed."""
+    return DataError(f"{error.filename}: cannot be listed ({error.strerror}); correct root")
+
+
+def _only_folder(folder: Path) -> Path | None:
+    """Return the one folder in a folder that holds no images; links do not count."""
+    found = [path for path in folder.iterdir() if _is_folder(path)]
+    return found[0] if len(found) == 1 and not found[0].is_symlink() and not _holds_images(folder) else None
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not _is_hidden(path.name)
+
+
+def _holds_images(folder: Path) -> bool:
+    return any(
+        path.name.lower().endswith(IMAGE_SUFFIXES) and not _is_hidden(path.name) for path in folder.iterdir()
+    )
+
+
 def _is_hidden(path: str) -> bool:
     return path.startswith((".", "__MACOSX/")) or "/." in path
-
-
-def _unlisted(error: OSError) -> DataError:
-    return DataError(f"{error.filename}: cannot be listed ({error.strerror}); correct root")
 
 
 def _count(folders: Iterable[Iterable[str]]) -> int:

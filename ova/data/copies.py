@@ -38,7 +38,8 @@ class Copies(NamedTuple):
 
     def advice(self) -> str:
         """Say what to write into dataset.toml."""
-        pattern = json.dumps(self.pattern, ensure_ascii=False)
+        quoted = json.dumps(self.pattern, ensure_ascii=False)
+        pattern = "".join(sign if sign.isprintable() else f"\\U{ord(sign):08x}" for sign in quoted)
         return f"add to data/dataset.toml the line [group] and below it pattern = {pattern}"
 
 
@@ -174,4 +175,5 @@ def _examples(before: Sequence[str], behind: Sequence[str]) -> str:
     """Show up to four of what stands before names, and four of what stands behind them."""
     shown = [f"{text}NAME" for text in before[:4]] + [f"NAME{text}" for text in behind[:4]]
     more = len(before[4:]) + len(behind[4:])
-    return ", ".join(shown).replace(NUMBER, "#") + (f" and {more} more" if more else "")
+    plain = "".join(sign if sign.isprintable() else "?" for sign in ", ".join(shown).replace(NUMBER, "#"))
+    return plain + (f" and {more} more" if more else "")

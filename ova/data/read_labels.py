@@ -26,6 +26,7 @@ from ova.data.label_names import read_label_names
 from ova.data.label_sheet import LabelSheet
 from ova.data.labels import UNKNOWN, LabelTable, LeftOut
 from ova.data.long_labels import from_long
+from ova.data.pooled_folders import pool_folders
 from ova.data.pooling import pool
 from ova.data.presence import NOTHING_MISSING, Presence, look_for, report_missing
 from ova.data.problems import Ledger
@@ -128,7 +129,11 @@ def _read_tables(recipe: DatasetRecipe, root: Path, files: ImageFiles, ledger: L
 
 
 def _read_folders(recipe: DatasetRecipe, root: Path, files: ImageFiles) -> _Read:
-    labelled = from_folders(files.source, files.class_folders(), recipe.drop_classes)
+    folders, others = files.class_folders(), ()
+    if recipe.pooled_folders:
+        folders, others = pool_folders(files.source, folders, recipe.pooled_folders)
+    labelled = from_folders(files.source, folders, recipe.drop_classes)
+    labelled = replace(labelled, left_out=(*others, *labelled.left_out))
     if (names := _label_names(recipe, root, files).get("")) is not None:
         if nameless := [repr(label) for label in labelled.labels if label not in names]:
             raise DataError(f"{files.source}: label_names has no name for the folders {first_few(nameless)}")

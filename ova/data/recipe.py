@@ -130,6 +130,10 @@ class DatasetRecipe(Settings):
     format: Literal["wide", "long", "folders"] = "wide"
     """wide: a 0/1/blank column per label; long: a row per image and class; folders: a folder per class."""
 
+    pooled_folders: Names = ()
+    """Folders that hold the class folders, such as train and test, which are pooled (folders only); the class
+    folders lie in root or prefix when left out."""
+
     delimiter: str = "auto"
     """Character between cells of the table; "auto" finds it among comma, semicolon, tab and |."""
 
@@ -190,6 +194,8 @@ class DatasetRecipe(Settings):
         chosen = self.label_columns
         return [
             (folders and bool(self.labels), "labels names a table but format is folders"),
+            (not folders and bool(self.pooled_folders), "pooled_folders is for format folders only"),
+            (_twice(self.pooled_folders), "pooled_folders names a folder twice"),
             (folders and columns, "image_column and group.column need a table but format is folders"),
             (folders and self.allow_missing > 0, "allow_missing needs a table but format is folders"),
             (not folders and not self.labels, f'labels is missing; format "{self.format}" needs a table'),

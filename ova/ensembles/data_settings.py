@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ova.data.archive import Archive
-from ova.data.class_folders import folders_on_disk, image_folders
+from ova.data.class_folders import class_root, folders_on_disk, image_folders
 from ova.data.sources import tables_in
 from ova.errors import DataError, RecipeError, first_few
 
@@ -61,15 +61,12 @@ def data_settings(folder: Path, data: RawData) -> tuple[dict[str, Any], Path]:
     if data.images is not None and not data.images.exists():
         raise DataError(f"{data.images} does not exist")
     archive = Archive(data.images) if data.images is not None and not data.images.is_dir() else None
-    root = (data.images or data.labels[0].parent) if archive is None else archive.path.parent
+    root = _root(data, archive)
     settings: dict[str, Any] = {"root": _relative(root.resolve(), (folder / "data").resolve())}
     if archive is not None:
         settings["archive"] = archive.path.name
     if data.labels:
         settings["labels"] = _one_or_list([_table(path, root, archive) for path in data.labels])
-    if archive is None and not (data.labels or data.class_columns or folders_on_disk(root)):
-        advice = f"if a table says what is in the images: ova init --images {root} --labels TABLE"
-        raise DataError(f"{root} has no class folders; {advice}")
     if archive is not None and not data.labels and (prefix := _class_prefix(archive)):
         settings["prefix"] = prefix
     if data.class_columns or not data.labels:
@@ -96,6 +93,20 @@ def prefix_of(archive: Archive, images: Sequence[str]) -> str:
             "give their whole paths in the table"
         )
     return best[0]
+
+
+def _root(data: RawData, archive: Archive | None) -> Path:
+    """Return the folder that paths are relative to: that of the archive, the images or the first table."""
+    if archive is not None:
+        return archive.path.parent
+    if data.labels:
+        return data.images or data.labels[0].parent
+    assert data.images is not None  # noqa: S101
+    root = class_root(data.images)
+    if not data.class_columns and not folders_on_disk(root):
+        advice = f"if a table says what is in the images: ova init --images {root} --labels TABLE"
+        raise DataError(f"{root} has no class folders; {advice}")
+    return root
 
 
 def _column_settings(data: RawData, root: Path, archive: Archive | None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import tomli_w
 from ova.data.copies import copies_pattern
 from ova.data.groups import groups_by_pattern
 from ova.data.labels import UNKNOWN, LabelTable, is_device
+from ova.data.pooled_folders import provider_splits
 from ova.data.read_labels import read_label_table
 from ova.data.recipe import DatasetRecipe
 from ova.data.source import open_source
@@ -100,12 +101,12 @@ def make_workspace(folder: Path, data: RawData) -> Made:
     workspace = Workspace(folder)
     declared = data == RawData() and workspace.dataset_recipe.is_file()
     settings, recipe, table = _read_declared(workspace) if declared else _read(*data_settings(folder, data))
-    notes = _copies_notes(settings, recipe, table)
+    notes = [*_pooled_notes(recipe), *_copies_notes(settings, recipe, table)]
     names = head_names(table.labels)
     labels = {label: _count(table, label, name) for label, name in names.items()}
     sets = _named_sets(label_sets(recipe, table))
     contents: dict[Path, Mapping[str, Any]] = {} if declared else {workspace.dataset_recipe: settings}
-    comments = {} if declared or not notes else {workspace.dataset_recipe: notes[0]}
+    comments = {} if declared or not notes else {workspace.dataset_recipe: "; ".join(notes)}
     for label, each in labels.items():
         path = workspace.head_recipe(each.head)
         contents[path] = {"label": label, **DEFAULT_HEAD}
@@ -148,12 +149,16 @@ def write_recipes(
 def head_names(labels: Sequence[str]) -> dict[str, str]:
     """Give every label the name of a head: its text as a short slug, numbered where two would collide."""
     names: dict[str, str] = {}
+    taken: set[str] = set()
+    numbers: dict[str, int] = {}
     for label in labels:
         base = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")[:MAX_NAME] or "head"
         base = f"head-{base}" if is_device(base) else base
-        name, number = base, 2
-        while name in names.values():
-            name, number = f"{base}-{number}", number + 1
+        name = base
+        while name in taken:
+            numbers[base] = numbers.get(base, 1) + 1
+            name = f"{base}-{numbers[base]}"
+        taken.add(name)
         names[label] = name
     return names
 
@@ -164,9 +169,15 @@ def head_recipe_of(content: Mapping[str, Any]) -> HeadRecipe:
 
 
 def _read(settings: dict[str, Any], root: Path) -> tuple[dict[str, Any], DatasetRecipe, LabelTable]:
-    """Read the labels; find where the paths of a table start from in an archive, and add it to `settings`."""
+    """Read the labels; find what the layout of images says, and add it to `settings`.
+
+    That is where the paths of a table start from in an archive, and which folders hold the class folders.
+    """
     recipe = check_recipe(settings, DatasetRecipe, "data/dataset.toml")
     files = open_files(recipe, root)
+    if recipe.format == "folders" and (pooled := provider_splits(files.class_folders())):
+        settings["pooled_folders"] = pooled
+        recipe = recipe.model_copy(update={"pooled_folders": tuple(pooled)})
     if isinstance(files, ZipFiles) and recipe.labels:
         images = read_label_table(recipe, root, files).images
         if prefix := prefix_of(files.archive, images):
@@ -180,6 +191,11 @@ def _read_declared(workspace: Workspace) -> tuple[dict[str, Any], DatasetRecipe,
     """Read the labels as the dataset.toml of a workspace says."""
     source = open_source(workspace)
     return {}, source.recipe, source.table
+
+
+def _pooled_notes(recipe: DatasetRecipe) -> list[str]:
+    folders = first_few(list(recipe.pooled_folders), 5)
+    return [f"the class folders of {folders} are pooled, to be split again"] if folders else []
 
 
 def _copies_notes(settings: dict[str, Any], recipe: DatasetRecipe, table: LabelTable) -> list[str]:

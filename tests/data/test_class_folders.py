@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from zips import Entry, write_zip
 
+from ova.data.class_folders import class_root
 from ova.data.labels import LeftOut
 from ova.data.read_labels import read_label_table
 from ova.data.recipe import DatasetRecipe
@@ -42,6 +43,35 @@ def test_folders(tmp_path):
 def test_no_class_folders(tmp_path):
     with pytest.raises(DataError, match="no labels are left"):
         read_label_table(DatasetRecipe(format="folders"), tmp_path)
+
+
+def touch(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def test_class_root(tmp_path):
+    touch(tmp_path, "set/data/cat/a.png", "set/data/dog/b.png", ".cache/x/y.png", "README.txt")
+    assert class_root(tmp_path) == tmp_path / "set/data"
+    touch(tmp_path, "set/loose.JPG")
+    assert class_root(tmp_path) == tmp_path, "set is a class of images in folders"
+    (tmp_path / "set/loose.JPG").unlink()
+    touch(tmp_path, "top.png")
+    assert class_root(tmp_path) == tmp_path
+    assert class_root(tmp_path / "set/data/cat") == tmp_path / "set/data/cat"
+    with pytest.raises(DataError, match="cannot be listed"):
+        class_root(tmp_path / "none")
+
+
+def test_class_root_follows_no_links(tmp_path):
+    touch(tmp_path, "real/cat/a.png")
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here/link").symlink_to(tmp_path / "real")
+    assert class_root(tmp_path / "here") == tmp_path / "here"
+    (tmp_path / "loop").mkdir()
+    (tmp_path / "loop/loop").symlink_to(tmp_path / "loop")
+    assert class_root(tmp_path / "loop") == tmp_path / "loop"
 
 
 # In an archive

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 
 import numpy as np
 import pytest
@@ -202,6 +203,16 @@ def test_an_unknown_word_counts_where_the_labels_agree():
     assert copies_pattern(images, np.zeros((80, 1), np.int8)) is None
     found = copies_pattern(images, np.vstack([own, own]))
     assert len(set(groups_of(images, found).values())) == len(CELLS)
+
+
+def test_what_is_told_of_names_cannot_steer_a_terminal():
+    own = labels_of(len(CELLS))
+    images = [f"{turn}{name}.png" for turn in ("", "\x1b[31mx_", "\n\u202ey_") for name in CELLS]
+    found = copies_pattern(images, np.vstack([own] * 3))
+    assert found is not None
+    assert found.evidence.isprintable()
+    assert found.advice().isprintable()
+    assert tomllib.loads(found.advice().rpartition("below it ")[2])["pattern"] == found.pattern
 
 
 def test_numbers_behind_a_name_are_serials_even_where_labels_agree():

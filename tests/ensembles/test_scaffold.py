@@ -61,6 +61,19 @@ def test_class_folders_make_an_argmax_ensemble(tmp_path: Path) -> None:
     assert (dataset.format, ensemble.mode, set(heads)) == ("folders", "argmax", {"cat", "dog"})
 
 
+def test_the_splits_of_a_provider_are_pooled(tmp_path: Path) -> None:
+    for name in ("train/cat/1.png", "train/dog/2.png", "test/cat/3.png", "test/dog/4.png"):
+        image(tmp_path / "photos/set" / name)
+    made = make_workspace(tmp_path / "made", RawData(images=tmp_path / "photos"))
+    dataset, heads, _ = recipes(tmp_path / "made")
+    assert dataset.pooled_folders == ("test", "train")
+    assert (tmp_path / "made/data" / dataset.root).resolve() == (tmp_path / "photos/set").resolve()
+    assert set(heads) == {"cat", "dog"}
+    told = "the class folders of test, train are pooled, to be split again"
+    assert made.notes == ["images: 4, rows: 4", told]
+    assert Workspace(tmp_path / "made").dataset_recipe.read_text().startswith(f"# {told}\n")
+
+
 def test_a_long_table(tmp_path: Path) -> None:
     image(tmp_path / "a.png")
     image(tmp_path / "b.png")
@@ -87,6 +100,7 @@ def test_head_names_are_slugs_that_do_not_collide() -> None:
     names = head_names(["Crack!", "crack", "CRACK", "裂", "../../x", ""])
     assert list(names.values()) == ["crack", "crack-2", "crack-3", "head", "x", "head-2"]
     names = head_names(["NUL", "com1", "a" * 300, "a" * 300 + "!"])
+    assert len(set(head_names([sign * 3 for sign in map(chr, range(0x4E00, 0x7000))]).values())) == 0x2200
     assert list(names.values()) == ["head-nul", "head-com1", "a" * 60, "a" * 60 + "-2"]
 
 
