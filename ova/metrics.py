@@ -1,8 +1,7 @@
 """Counts of right and wrong decisions, the measures that derive from them, and their intervals.
 
 Decisions are counted once, in a fixed 2x2 table (`Counts`), and every measure is a quotient of those four
-numbers. A quotient without a denominator is None, never 0 or 1. Only numpy is imported, so that the light
-commands can use this module.
+numbers. A quotient without a denominator is None, never 0 or 1. Imports numpy alone, for the light commands.
 
 Shape letter: n rows of one label.
 """
@@ -169,15 +168,16 @@ def proportion_interval(successes: int, total: int, confidence: float = 0.95) ->
         raise ValueError(f"{successes} successes of {total} are impossible")
     if not 0 < confidence < 1:
         raise ValueError(f"the confidence must be between 0 and 1, got {confidence}")
-    if total == 0:
-        return None
+    return wilson_interval(successes / total, total, confidence) if total else None
+
+
+def wilson_interval(share: float, total: float, confidence: float = 0.95) -> Interval:
+    """Wilson's score interval of a share, in 0..1, of `total` rows, which need not be a whole number."""
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    centre = (successes + z * z / 2) / (total + z * z)
-    half = z / (total + z * z) * math.sqrt(successes * (total - successes) / total + z * z / 4)
+    centre = (share * total + z * z / 2) / (total + z * z)
+    half = z / (total + z * z) * math.sqrt(total * share * (1 - share) + z * z / 4)
     # Exact at the ends, where centre and half width differ only by rounding.
-    low = 0.0 if successes == 0 else centre - half
-    high = 1.0 if successes == total else centre + half
-    return Interval(low, high)
+    return Interval(0.0 if share == 0 else centre - half, 1.0 if share == 1 else centre + half)
 
 
 def average_precision(labels: ArrayLike, logits: ArrayLike) -> float | None:

@@ -105,6 +105,12 @@ def analysis(report: Report, title: str) -> None:
     lines = [f"macro F1 {macro}{left_out}"]
     if result.choices is not None and result.choices.accuracy is not None:
         lines.append(f"accuracy of the choice {result.choices.accuracy:.3f}")
+    lines += [
+        f"{head.name}: {finding.kind}. {finding.text}"
+        for head in result.measures
+        for finding in head.findings
+        if finding.kind != "sound"
+    ]
     page, *others = report.files
     if result.ensemble is None:
         lines += [f"wrote {path}" for path in report.files]

@@ -10,33 +10,21 @@ import numpy as np
 
 from ova.analysis.answers import run_answers, write_answers
 from ova.analysis.choices import Choices
+from ova.analysis.measures.files import write_measures
+from ova.analysis.measuring import with_measures
 from ova.analysis.plots import write_plots
 from ova.analysis.report.files import HeadSource, write_report
 from ova.analysis.report.heat import require_captum
 from ova.analysis.tables import Analysis, HeadEvidence, analyse_heads, write_tables
+from ova.analysis.tested import Tested, read_tested, trained_heads
 from ova.ensembles.coupling import choose, couple
 from ova.ensembles.manifest import MANIFEST_FILE, Manifest, read_manifest
 from ova.ensembles.recipe import read_ensemble_recipe
 from ova.errors import ArtefactError, RecipeError
-from ova.heads.calibrated import read_calibration
-from ova.heads.calibration import Calibration
-from ova.heads.runs import HeadRecord, RunFolder, current_run
-from ova.heads.scores import Scores, read_scores
 from ova.progress import Progress, Silent
 from ova.recipes import nearest
 from ova.storage import read_csv
 from ova.workspace import Workspace
-
-
-@dataclass(frozen=True, eq=False)
-class _Tested:
-    """One head with what its run left."""
-
-    name: str
-    run: RunFolder
-    record: HeadRecord
-    calibration: Calibration
-    scores: Scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,23 +65,25 @@ def analyse(
     if name is not None:
         recipe = read_ensemble_recipe(workspace, name)
         heads, mode = _present(workspace, name, recipe.heads, progress), recipe.mode
-    tested = [_tested(workspace, head) for head in heads or _trained(workspace)]
+    tested = [read_tested(workspace, head) for head in heads or trained_heads(workspace)]
     if name is not None and mode == "argmax":
         choices = _choices(workspace, name, tested)
-    evidence = [_evidence(head) for head in tested]
+    evidence = [head.evidence for head in tested]
     analysis = analyse_heads(evidence, ensemble=name, mode=mode, choices=choices)
+    analysis = with_measures(workspace, analysis, tested, progress)
     folder = None if name is None else workspace.ensemble_output(name)
     if folder is None:
-        return Report(analysis, tuple(_write_plots(analysis, tested, evidence, progress)))
+        files = _write_plots(analysis, tested, evidence, progress)
+        return Report(analysis, (*files, *_write_measures_of_runs(analysis, tested)))
     answers = write_answers(folder, [run_answers(head.run) for head in tested])
-    files = [*write_tables(folder, analysis), answers]
+    files = [*write_tables(folder, analysis), *write_measures(folder, analysis.measures, analysis.across)]
     sources = list(map(_source, tested, evidence))
     written = write_report(workspace, folder, analysis, sources, progress, heat_maps=heat_maps)
-    return Report(analysis, (*written, *files))
+    return Report(analysis, (*written, *files, answers))
 
 
 def _write_plots(
-    analysis: Analysis, tested: Sequence[_Tested], evidence: Sequence[HeadEvidence], progress: Progress
+    analysis: Analysis, tested: Sequence[Tested], evidence: Sequence[HeadEvidence], progress: Progress
 ) -> list[Path]:
     """Draw the curves of heads that are analysed without an ensemble into their runs."""
     files: list[Path] = []
@@ -107,7 +97,7 @@ def _write_plots(
     return files
 
 
-def _source(head: _Tested, evidence: HeadEvidence) -> HeadSource:
+def _source(head: Tested, evidence: HeadEvidence) -> HeadSource:
     history = read_csv(head.run.history)
     return HeadSource(evidence, head.calibration, history, head.record.best_epochs)
 
@@ -156,32 +146,13 @@ def _present(workspace: Workspace, name: str, heads: Sequence[str], progress: Pr
     return [head for head in heads if head not in left_out]
 
 
-def _trained(workspace: Workspace) -> list[str]:
-    names = [name for name in workspace.head_names() if workspace.current_run(name).is_file()]
-    if not names:
-        raise ArtefactError("no head is trained yet; run: ova train")
-    return names
+def _write_measures_of_runs(analysis: Analysis, tested: Sequence[Tested]) -> list[Path]:
+    """Write the tables of heads that are analysed without an ensemble into their runs."""
+    runs = {head.name: head.run.path for head in tested}
+    return [path for each in analysis.measures for path in write_measures(runs[each.name], [each])]
 
 
-def _tested(workspace: Workspace, name: str) -> _Tested:
-    run = current_run(workspace, name)
-    record = run.read_record()
-    return _Tested(name, run, record, read_calibration(run, record), read_scores(run.test_scores))
-
-
-def _evidence(head: _Tested) -> HeadEvidence:
-    return HeadEvidence(
-        name=head.name,
-        label=head.record.label,
-        threshold=head.calibration.threshold,
-        labels=head.scores.labels,
-        logits=head.scores.logits,
-        images=head.scores.images,
-        seconds=head.record.seconds,
-    )
-
-
-def _choices(workspace: Workspace, name: str, tested: Sequence[_Tested]) -> Choices:
+def _choices(workspace: Workspace, name: str, tested: Sequence[Tested]) -> Choices:
     """Count the argmax choices on test rows that every head has scored."""
     manifest = _manifest_of(workspace, name, tested)
     assert manifest.none_prior is not None  # noqa: S101 (checked with the manifest)
@@ -198,7 +169,7 @@ def _choices(workspace: Workspace, name: str, tested: Sequence[_Tested]) -> Choi
     return Choices.of(manifest.labels, np.stack(values, axis=1), chosen)
 
 
-def _manifest_of(workspace: Workspace, name: str, tested: Sequence[_Tested]) -> Manifest:
+def _manifest_of(workspace: Workspace, name: str, tested: Sequence[Tested]) -> Manifest:
     """Read the manifest of the exported ensemble, which must be of these very heads."""
     path = workspace.ensemble_output(name) / MANIFEST_FILE
     if not path.is_file():

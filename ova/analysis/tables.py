@@ -17,13 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ova.analysis.choices import Choices
-from ova.analysis.measures.values import Across, HeadMeasures
+from ova.analysis.measures.head_json import head_json, nested_text
+from ova.analysis.measures.values import Across, HeadMeasures, as_json
 from ova.errors import ArtefactError, RecipeError, first_few
 from ova.metrics import Counts, Interval, always_yes_f1, average_precision, chance_f1, f1_interval, macro_f1
 from ova.storage import neutralise, write_csv, write_json
 
 _COLUMNS = (
-    "head", "label", "positives", "threshold", "precision", "recall", "F1 (95 % interval)", "AP",
+    "head", "label", "positives", "threshold", "precision", "recall", "F1 (95 % interval)",
+    "nested F1 (apparent)", "AP",
     "TP/FP/FN/TN", "always yes F1", "chance F1", "note",
 )  # fmt: skip
 
@@ -104,18 +106,18 @@ class Analysis:
     heads: tuple[HeadResult, ...]
     choices: Choices | None = None
     measures: tuple[HeadMeasures, ...] = ()
-    """All figures of each head, in the order of `heads`; empty where only test scores were given."""
+    """All figures of each head, in the order of `heads`; these two are there if `analyse` made it."""
     across: Across | None = None
-    """Figures of the heads together; None where only test scores were given."""
 
     @property
     def undefined(self) -> int:
         """How many heads the macro F1 leaves out because their F1 is undefined."""
         return sum(head.f1 is None for head in self.heads)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the object that `ova analyse --json` prints; strict JSON."""
-        heads = [head.to_json() for head in self.heads]
+    def to_json(self, *, curves: bool = False) -> dict[str, Any]:
+        """Return the object that `ova analyse --json` prints; strict JSON; with all curves if asked."""
+        measures = [head_json(each, curves=curves) for each in self.measures] or [{}] * len(self.heads)
+        heads = [head.to_json() | more for head, more in zip(self.heads, measures, strict=True)]
         value: dict[str, Any] = {
             "ensemble": self.ensemble,
             "mode": self.mode,
@@ -124,6 +126,8 @@ class Analysis:
         }
         if self.choices is not None:
             value |= {"accuracy": self.choices.accuracy, "confusion": self.choices.to_json()}
+        if self.across is not None:
+            value["across"] = as_json(self.across)
         return value
 
     def rows(self) -> list[tuple[str, ...]]:
@@ -132,7 +136,8 @@ class Analysis:
         Columns that say nothing are left out: "label" where every label is its head's name, "note" where no
         measure is undefined. Cells may hold a console's markup; escape them there.
         """
-        rows = [_text_row(head) for head in self.heads]
+        nested = [nested_text(each) for each in self.measures] or [""] * len(self.heads)
+        rows = [_text_row(*head) for head in zip(self.heads, nested, strict=True)]
         kept = [index for index in range(len(_COLUMNS)) if any(row[index] for row in rows)]
         return [tuple(row[index] for index in kept) for row in (_COLUMNS, *rows)]
 
@@ -166,7 +171,7 @@ def analyse_heads(
 
 
 def write_tables(folder: Path, analysis: Analysis) -> list[Path]:
-    """Write metrics.csv (a row per head, every digit) and metrics.json (`Analysis.to_json`).
+    """Write metrics.csv (a row per head, every digit) and metrics.json (`Analysis.to_json` with curves).
 
     Raises:
         EnvironmentFault: The disk refuses.
@@ -174,7 +179,7 @@ def write_tables(folder: Path, analysis: Analysis) -> list[Path]:
     table, document = folder / "metrics.csv", folder / "metrics.json"
     rows = [_flat(head) for head in analysis.heads]
     write_csv(table, list(rows[0]), [list(row.values()) for row in rows])
-    write_json(document, analysis.to_json())
+    write_json(document, analysis.to_json(curves=True))
     return [table, document]
 
 
@@ -215,7 +220,7 @@ def _check(head: HeadEvidence) -> None:
         raise ArtefactError(f"the test scores of head {head.name} lack {first_few(missing)}; train it again")
 
 
-def _text_row(head: HeadResult) -> tuple[str, ...]:
+def _text_row(head: HeadResult, nested: str) -> tuple[str, ...]:
     interval = "" if head.f1_interval is None else " ({:.3f} to {:.3f})".format(*head.f1_interval)
     return (
         head.name,
@@ -225,6 +230,7 @@ def _text_row(head: HeadResult) -> tuple[str, ...]:
         number(head.precision),
         number(head.recall),
         number(head.f1) + interval,
+        nested,
         number(head.average_precision),
         "{tp}/{fp}/{fn}/{tn}".format(**asdict(head.counts)),
         number(head.always_yes_f1),

@@ -1,0 +1,95 @@
+"""All figures of one head, from what its run left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ova.analysis.measures.binary import binary_measures, measured_average_precision
+from ova.analysis.measures.diagnosis import diagnose
+from ova.analysis.measures.honest import honest_f1, measured_f1
+from ova.analysis.measures.reliability import reliability
+from ova.analysis.measures.sweep import score_histogram, sweep_thresholds
+from ova.analysis.measures.values import Baseline, Cost, HeadMeasures, Histogram, Measured, Sweep
+from ova.analysis.tables import HeadEvidence
+from ova.heads.calibration import Calibration
+from ova.heads.scores import Scores
+from ova.metrics import Counts, chance_f1
+
+
+@dataclass(frozen=True, eq=False)
+class HeadMaterial:
+    """What the figures of a head are made from."""
+
+    test: HeadEvidence
+    calibration: Calibration
+    held_out: Scores
+    """The rows that the calibration was fitted on."""
+    groups: tuple[str, ...]
+    """What each of them belongs to."""
+    history: Sequence[Mapping[str, str]]
+    """Rows of history.csv."""
+    proper_loss: bool
+    """As `calibrate_scores`."""
+    cost: Cost
+
+
+def measure_head(material: HeadMaterial) -> HeadMeasures:
+    """Compute every figure of a head but those of trained baselines.
+
+    Raises:
+        ArtefactError: Its history is damaged.
+    """
+    test, calibration, held_out = material.test, material.calibration, material.held_out
+    counts = Counts.of(test.labels, test.decisions)
+    z = calibration.slope * test.logits + calibration.intercept
+    return HeadMeasures(
+        name=test.name,
+        label=test.label,
+        f1=honest_f1(
+            held_out.logits,
+            held_out.labels,
+            material.groups,
+            calibration,
+            counts,
+            proper_loss=material.proper_loss,
+        ),
+        measures=binary_measures(test.labels, test.scores, test.decisions),
+        reliability=reliability(test.labels, z),
+        sweeps=_sweeps(material),
+        histograms=_histograms(material),
+        findings=diagnose(material.history, test.name),
+        baselines=free_baselines(test),
+        cost=material.cost,
+    )
+
+
+def free_baselines(test: HeadEvidence) -> tuple[Baseline, ...]:
+    """What saying always yes, and yes at random as often as the label is positive, reach on test rows."""
+    yes = Counts.of(test.labels, np.ones(len(test.labels)))
+    ranking = measured_average_precision(test.labels, np.zeros(len(test.labels)))
+    chance = chance_f1(test.labels)
+    reason = None if chance is not None else yes.why_undefined_f1()
+    return (
+        Baseline("always yes", measured_f1(yes), ranking),
+        Baseline("chance at the prior", Measured(chance, reason=reason), ranking),
+    )
+
+
+def _sweeps(material: HeadMaterial) -> tuple[Sweep, ...]:
+    calibration, held_out, test = material.calibration, material.held_out, material.test
+    interval = (calibration.threshold_low, calibration.threshold_high)
+    parts = {"calibration": (held_out.labels, held_out.logits), "test": (test.labels, test.logits)}
+    swept = [
+        sweep_thresholds(labels, logits, calibration.threshold, rows=rows, interval=interval)
+        for rows, (labels, logits) in parts.items()
+    ]
+    return tuple(each for each in swept if each is not None)
+
+
+def _histograms(material: HeadMaterial) -> tuple[Histogram, ...]:
+    parts = {"calibration": material.held_out, "test": material.test}
+    drawn = [score_histogram(part.labels, part.logits, rows=rows) for rows, part in parts.items()]
+    return tuple(each for each in drawn if each is not None)

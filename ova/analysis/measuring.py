@@ -1,0 +1,48 @@
+"""Every figure of the heads of an analysis, from what their runs left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from ova.analysis.belonging import groups_of, read_belonging
+from ova.analysis.measures.head import HeadMaterial, measure_head
+from ova.analysis.measures.values import Cost
+from ova.analysis.tables import Analysis
+from ova.analysis.tested import Tested
+from ova.heads.scores import read_scores
+from ova.progress import Progress
+from ova.storage import read_csv
+from ova.workspace import Workspace
+
+
+def with_measures(
+    workspace: Workspace, analysis: Analysis, tested: Sequence[Tested], progress: Progress
+) -> Analysis:
+    """Return the analysis with all figures of its heads, in its order.
+
+    Raises:
+        ArtefactError: Files of a run are damaged.
+    """
+    belonging = read_belonging(workspace, progress)
+    by_name = {head.name: head for head in tested}
+    progress.start("measuring heads", len(tested))
+    measures = []
+    for result in analysis.heads:
+        measures.append(measure_head(_material(by_name[result.name], belonging)))
+        progress.advance("measuring heads", len(measures))
+    return replace(analysis, measures=tuple(measures))
+
+
+def _material(head: Tested, belonging: Mapping[str, str]) -> HeadMaterial:
+    record, held_out = head.record, read_scores(head.run.scores)
+    megabytes = head.run.weights.stat().st_size / 1e6 if head.run.weights.is_file() else None
+    return HeadMaterial(
+        test=head.evidence,
+        calibration=head.calibration,
+        held_out=held_out,
+        groups=groups_of(held_out.images, belonging),
+        history=read_csv(head.run.history),
+        proper_loss=record.recipe.balance.proper,
+        cost=Cost(record.seconds, megabytes, record.members, record.device),
+    )

@@ -1,0 +1,61 @@
+"""What the runs of heads left, gathered for analysis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ova.analysis.tables import HeadEvidence
+from ova.errors import ArtefactError
+from ova.heads.calibrated import read_calibration
+from ova.heads.calibration import Calibration
+from ova.heads.runs import HeadRecord, RunFolder, current_run
+from ova.heads.scores import Scores, read_scores
+from ova.workspace import Workspace
+
+
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """One head with what its run left."""
+
+    name: str
+    run: RunFolder
+    record: HeadRecord
+    calibration: Calibration
+    scores: Scores
+    """Of the test rows."""
+
+    @property
+    def evidence(self) -> HeadEvidence:
+        """Its answers on the test rows."""
+        return HeadEvidence(
+            name=self.name,
+            label=self.record.label,
+            threshold=self.calibration.threshold,
+            labels=self.scores.labels,
+            logits=self.scores.logits,
+            images=self.scores.images,
+            seconds=self.record.seconds,
+        )
+
+
+def trained_heads(workspace: Workspace) -> list[str]:
+    """Return the names of all heads that are trained.
+
+    Raises:
+        ArtefactError: There is none.
+    """
+    names = [name for name in workspace.head_names() if workspace.current_run(name).is_file()]
+    if not names:
+        raise ArtefactError("no head is trained yet; run: ova train")
+    return names
+
+
+def read_tested(workspace: Workspace, name: str) -> Tested:
+    """Read the run of a head that is in use.
+
+    Raises:
+        ArtefactError: It is not trained, or its files are damaged.
+    """
+    run = current_run(workspace, name)
+    record = run.read_record()
+    return Tested(name, run, record, read_calibration(run, record), read_scores(run.test_scores))
