@@ -103,6 +103,9 @@ def analysis(report: Report, title: str) -> None:
     macro = "undefined" if result.macro_f1 is None else f"{result.macro_f1:.3f}"
     left_out = f" ({result.undefined} undefined left out)" if result.undefined else ""
     lines = [f"macro F1 {macro}{left_out}"]
+    if result.across is not None and result.across.micro_f1.value is not None:
+        for name, found in (("macro", result.across.macro_f1), ("micro", result.across.micro_f1)):
+            lines.append(f"95 % interval of {name} F1 {found.value:.3f}: {found.low:.3f} to {found.high:.3f}")
     if result.choices is not None and result.choices.accuracy is not None:
         lines.append(f"accuracy of the choice {result.choices.accuracy:.3f}")
     lines += [

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ova.metrics import Counts, Interval, f1_interval, proportion_interval
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -54,7 +56,35 @@ class Choices:
         total = sum(map(sum, self.matrix))
         return sum(row[index] for index, row in enumerate(self.matrix)) / total if total else None
 
+    @property
+    def accuracy_interval(self) -> Interval | None:
+        """Wilson interval of the accuracy, 95 %."""
+        right = sum(row[index] for index, row in enumerate(self.matrix))
+        return proportion_interval(right, sum(map(sum, self.matrix)))
+
+    def class_counts(self) -> tuple[Counts, ...]:
+        """Counts of every class against all others, none included, in the order of `labels`."""
+        table = np.array(self.matrix)
+        right, chosen, true = table.diagonal(), table.sum(axis=0), table.sum(axis=1)
+        cells = zip(right.tolist(), (chosen - right).tolist(), (true - right).tolist(), strict=True)
+        return tuple(Counts(tp, fp, fn, int(table.sum()) - tp - fp - fn) for tp, fp, fn in cells)
+
     def to_json(self) -> dict[str, Any]:
-        """Return labels, matrix and rows left out."""
+        """Return labels, matrix, rows left out, and what the choice is worth in every class."""
         matrix = [list(row) for row in self.matrix]
-        return {"labels": list(self.labels), "matrix": matrix, "left_out": self.left_out}
+        low, high = self.accuracy_interval or (None, None)
+        return {
+            "labels": list(self.labels),
+            "matrix": matrix,
+            "left_out": self.left_out,
+            "accuracy_low": low,
+            "accuracy_high": high,
+            "classes": list(map(_class_json, self.labels, self.class_counts())),
+        }
+
+
+def _class_json(label: str, counts: Counts) -> dict[str, Any]:
+    low, high = f1_interval(counts) or (None, None)
+    value = {"label": label, "rows": counts.positives}
+    value |= {"precision": counts.precision, "recall": counts.recall}
+    return value | {"f1": counts.f1, "f1_low": low, "f1_high": high}

@@ -76,7 +76,10 @@ def analyse(
         files = _write_plots(analysis, tested, evidence, progress)
         return Report(analysis, (*files, *_write_measures_of_runs(analysis, tested)))
     answers = write_answers(folder, [run_answers(head.run) for head in tested])
-    files = [*write_tables(folder, analysis), *write_measures(folder, analysis.measures, analysis.across)]
+    files = [
+        *write_tables(folder, analysis),
+        *write_measures(folder, analysis.measures, analysis.across, analysis.choices),
+    ]
     sources = list(map(_source, tested, evidence))
     written = write_report(workspace, folder, analysis, sources, progress, heat_maps=heat_maps)
     return Report(analysis, (*written, *files, answers))

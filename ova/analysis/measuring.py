@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ova.analysis.belonging import groups_of, read_belonging
+from ova.analysis.measures.across import measure_across
 from ova.analysis.measures.head import HeadMaterial, measure_head
 from ova.analysis.measures.values import Cost
 from ova.analysis.tables import Analysis
@@ -19,7 +20,7 @@ from ova.workspace import Workspace
 def with_measures(
     workspace: Workspace, analysis: Analysis, tested: Sequence[Tested], progress: Progress
 ) -> Analysis:
-    """Return the analysis with all figures of its heads, in its order.
+    """Return the analysis with all figures of its heads, in its order, and of the heads together.
 
     Raises:
         ArtefactError: Files of a run are damaged.
@@ -31,7 +32,8 @@ def with_measures(
     for result in analysis.heads:
         measures.append(measure_head(_material(by_name[result.name], belonging)))
         progress.advance("measuring heads", len(measures))
-    return replace(analysis, measures=tuple(measures))
+    across = measure_across([by_name[result.name].evidence for result in analysis.heads], belonging)
+    return replace(analysis, measures=tuple(measures), across=across)
 
 
 def _material(head: Tested, belonging: Mapping[str, str]) -> HeadMaterial:

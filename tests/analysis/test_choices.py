@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from sklearn.metrics import confusion_matrix
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from ova.analysis.choices import Choices
 
@@ -19,11 +19,16 @@ def test_choices_agree_with_scikit_learn_and_leave_out_what_has_no_right_answer(
     np.testing.assert_array_equal(choices.matrix, confusion_matrix(truth, chosen))
     assert choices.left_out == 3
     assert choices.accuracy == pytest.approx((truth == chosen).mean())
-    assert choices.to_json() == {
-        "labels": ["a", "b", "c", "none"],
-        "matrix": confusion_matrix(truth, chosen).tolist(),
-        "left_out": 3,
-    }
+    value = choices.to_json()
+    assert value["labels"] == ["a", "b", "c", "none"]
+    assert value["matrix"] == confusion_matrix(truth, chosen).tolist()
+    assert value["left_out"] == 3
+    assert value["accuracy_low"] < choices.accuracy < value["accuracy_high"]
+    scores = precision_recall_fscore_support(truth, chosen, labels=[0, 1, 2, 3])
+    for each, *expected in zip(value["classes"], *scores, strict=True):
+        found = [each["precision"], each["recall"], each["f1"], each["rows"]]
+        assert found == pytest.approx(expected)
+        assert each["f1_low"] < each["f1"] < each["f1_high"]
     json.dumps(choices.to_json(), allow_nan=False)
 
 

@@ -6,6 +6,7 @@ histogram-NAME.csv     scores by label
 reliability-NAME.csv   the reliability curve with its consistency band
 co-occurrence.csv      how often labels come together, in truth and in prediction
 slices.csv             F1 and recall of each head where another label is, and where it is not
+confusion.csv          in argmax mode, the true label down and the chosen one across
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ova.analysis.choices import Choices
 from ova.analysis.measures.values import Across, HeadMeasures, Measured
 from ova.storage import neutralise, write_csv
 from ova.workspace import slug
@@ -20,7 +22,12 @@ from ova.workspace import slug
 _SWEEP = ("threshold", "flagged", "tp", "precision", "recall", "false_positive_rate", "f1")
 
 
-def write_measures(folder: Path, heads: Sequence[HeadMeasures], across: Across | None = None) -> list[Path]:
+def write_measures(
+    folder: Path,
+    heads: Sequence[HeadMeasures],
+    across: Across | None = None,
+    choices: Choices | None = None,
+) -> list[Path]:
     """Write the CSV tables, and return the files.
 
     Raises:
@@ -46,6 +53,10 @@ def write_measures(folder: Path, heads: Sequence[HeadMeasures], across: Across |
             *_spread("recall"),
         )
         tables["slices"] = (columns, _slices(across))
+    if choices is not None:
+        labels = [neutralise(label) for label in choices.labels]
+        rows = ((label, *row) for label, row in zip(labels, choices.matrix, strict=True))
+        tables["confusion"] = (("true label, chosen across", *labels), rows)
     for name, (header, rows) in tables.items():
         write_csv(folder / f"{name}.csv", header, rows)
     return [folder / f"{name}.csv" for name in tables]
