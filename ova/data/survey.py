@@ -102,11 +102,11 @@ def survey_data(workspace: Workspace, progress: Progress | None = None) -> Surve
 def _examine(
     source: Source, cache: QualityCache, known: dict[str, ImageFacts], progress: Progress | None
 ) -> tuple[Mapping[str, ImageFacts], list[tuple[str, str]]]:
-    """Decode images that have changed or lack measures; return facts of sound ones, problems of others."""
+    """Decode images that are new or have changed; return facts of sound ones, problems of others."""
     found: dict[str, ImageFacts] = {}
     for image in source.table.images:
         fact = unchanged(source.files, image, known, source.decoding)
-        if fact is not None and cache.knows(fact):
+        if fact is not None:
             found[image] = fact
     left = [image for image in source.table.images if image not in found]
     problems: list[tuple[str, str]] = []

@@ -130,6 +130,9 @@ def test_what_a_person_wrote_stays_and_what_a_person_took_off_stays_off(made):
     report = clean_data(made.workspace)
     assert (report.added, sorted(report.brought_back)) == ([], sorted(ALWAYS))
     assert "flat.png" in open_dataset(made.workspace).table.images
+    more = clean_data(made.workspace, {"min_side": 13})
+    assert [line.image for line in more.added] == ["small.png"]
+    assert len(clean_data(made.workspace).brought_back) == len(ALWAYS)
     assert clean_data(made.workspace, again=True).added
     made.workspace.cleaning.write_text("damaged")
     made.workspace.exclusions.unlink()

@@ -10,6 +10,7 @@ from ova.data.check import check_data
 from ova.data.clean import clean_data
 from ova.data.dataset import open_dataset
 from ova.errors import RecipeError
+from ova.progress import Silent
 from ova.workspace import Workspace
 
 
@@ -95,3 +96,15 @@ def test_a_copy_that_fails_leaves_nothing(made, tmp_path, monkeypatch):
         clean_data(made.workspace, copy_to=tmp_path / "second")
     assert caught.value.exit_code == 6  # type: ignore[attr-defined]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["first"]
+
+
+def test_a_folder_that_somebody_fills_meanwhile_is_left_alone(made, tmp_path):
+    class Filling(Silent):
+        def start(self, task, total):
+            if task == "copying images":
+                (tmp_path / "second").mkdir()
+                (tmp_path / "second" / "thesis.txt").write_text("mine")
+
+    with pytest.raises(RecipeError, match="is not an empty folder"):
+        clean_data(made.workspace, copy_to=tmp_path / "second", progress=Filling())
+    assert [path.name for path in (tmp_path / "second").iterdir()] == ["thesis.txt"]
