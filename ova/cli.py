@@ -195,6 +195,7 @@ def analyse(
 
 
 app.command()(cli_runs.compare)
+app.command()(cli_runs.tune)
 
 
 @app.command()

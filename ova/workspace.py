@@ -138,6 +138,10 @@ class Workspace:
         """The folder of an exported ensemble and its analysis."""
         return self.root / "runs" / "ensembles" / slug(name)
 
+    def tuning(self, name: str) -> Path:
+        """The folder of all searches for a better recipe of a head."""
+        return self.root / "runs" / "tune" / slug(name)
+
     def comparison(self, name: str) -> Path:
         """The folder of a comparison of two runs, models or predictions."""
         return self.root / "runs" / "compare" / slug(name)

@@ -19,7 +19,7 @@ from ova.heads.batches import Rows
 from ova.heads.embeddings import embed, pooled_features, thumbnails
 from ova.heads.fit import Fitted, Material, fit
 from ova.heads.head import Head, InputSpec
-from ova.heads.history import write_history
+from ova.heads.history import History, write_history
 from ova.heads.plan import HeadPlan, Part, weights_file
 from ova.heads.prototypes import choose_prototypes
 from ova.heads.recipe import HeadRecipe
@@ -40,6 +40,8 @@ class Job:
     classifier: frozenset[str]
     device: torch.device
     run: RunFolder
+    on_epoch: Callable[[int, History], None] | None = None
+    """Told (member, its history so far) after every epoch; what it raises ends the training."""
 
     @property
     def recipe(self) -> HeadRecipe:
@@ -105,13 +107,17 @@ def fit_member(
             task=f"{job.plan.name} {validation}" if several else job.plan.name,
             progress=progress,
             should_stop=should_stop,
-            on_epoch=lambda history: write_history(
-                job.run.history, [*(part.history for part in before), history]
-            ),
+            on_epoch=lambda history: _note_epoch(job, before, history),
         )
     if several:
         _write_fitted(done, fitted)
     return fitted
+
+
+def _note_epoch(job: Job, before: Sequence[Fitted], history: History) -> None:
+    write_history(job.run.history, [*(part.history for part in before), history])
+    if job.on_epoch is not None:
+        job.on_epoch(len(before), history)
 
 
 def _trained_on(network: nn.Module, job: Job, member: int, normalise: nn.Module, progress: Progress) -> Part:

@@ -21,17 +21,21 @@ from ova.heads.weights import WeightsOrigin
 
 def write_all_scores(job: Job, head: Head) -> None:
     """Score every calibration row by the network that did not see it, and test rows by the whole head."""
+    write_scores(job.run.scores, pooled_scores(job, head))
+    write_scores(job.run.test_scores, _score(head, job, job.plan.parts[TEST]))
+
+
+def pooled_scores(job: Job, head: Head) -> Scores:
+    """Score every calibration row by the network that did not see it; of folds, those that were trained."""
     pooled = []
-    for member, (_, validation) in zip(head.members, job.plan.members, strict=True):
+    for member, (_, validation) in zip(head.members, job.plan.members, strict=False):
         alone = Head([member], job.spec, head.views).to(job.device)
         pooled.append(_score(alone, job, job.plan.parts[validation]))
-    scores = Scores(
+    return Scores(
         tuple(image for part in pooled for image in part.images),
         np.concatenate([part.labels for part in pooled]),
         np.concatenate([part.logits for part in pooled]),
     )
-    write_scores(job.run.scores, scores)
-    write_scores(job.run.test_scores, _score(head, job, job.plan.parts[TEST]))
 
 
 def _score(head: Head, job: Job, part: Part) -> Scores:
