@@ -16,6 +16,8 @@ from ova.heads.calibrate import calibrate_scores
 SIZES = {"24/400": (24, 400), "122/2000": (122, 2000)}
 SEED = 2026
 RULES = ("auto", "argmax", "bagged", "plugin")
+# scikit-learn's tuner takes 0.15 s, ours 0.002 to 0.005 s: it runs on the first samples only.
+TUNED = 25
 
 Scores = NDArray[np.float64]
 
@@ -53,11 +55,12 @@ def regrets(family: Family, name: str, size: str, repeats: int) -> dict[str, flo
     weight = (rows - positives) / positives
     chosen: dict[str, list[float]] = {rule: [] for rule in (*RULES, "tuned_threshold_cv")}
     draw = np.random.default_rng([SEED, positives, *name.encode()])
-    for _ in range(repeats):
+    for repeat in range(repeats):
         scores = family.draw(positives, rows - positives, draw)
         for rule in RULES:
             chosen[rule].append(calibrate_scores(scores, labels, pos_weight=weight, method=rule).threshold)
-        chosen["tuned_threshold_cv"].append(tuned_by_scikit_learn(scores, labels))
+        if repeat < TUNED:
+            chosen["tuned_threshold_cv"].append(tuned_by_scikit_learn(scores, labels))
     prior = positives / rows
     best = family.best_f1(prior)
     losses = {rule: best - float(family.f1(cuts, prior).mean()) for rule, cuts in chosen.items()}

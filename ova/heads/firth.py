@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from ova.heads.platt import Platt
+from ova.heads.score_blocks import MANY, in_blocks
 
 FloatArray = NDArray[np.float64]
 _MOST_STEPS = 200
@@ -42,6 +43,19 @@ def fit_firth(scores: FloatArray, rows: FloatArray, positives: FloatArray) -> Pl
     unit = (scores - mean) / spread
     share = (positives.sum() + 0.5) / (total + 1.0)
     point = np.array([0.0, np.log(share / (1.0 - share))])
+    if len(unit) >= MANY:
+        first = _converge(*in_blocks(unit, rows, positives), point)
+        point = point if first is None else first
+    found = _converge(unit, rows, positives, point)
+    if found is None or not found[0] > 0.0:
+        return None
+    slope = float(found[0]) / spread
+    return Platt(slope, float(found[1]) - slope * mean)
+
+
+def _converge(
+    unit: FloatArray, rows: FloatArray, positives: FloatArray, point: FloatArray
+) -> FloatArray | None:
     damping, before = 1.0, np.inf
     for _ in range(_MOST_STEPS):
         step = damping * _step(unit, rows, positives, point)
@@ -51,8 +65,7 @@ def fit_firth(scores: FloatArray, rows: FloatArray, positives: FloatArray) -> Pl
         before = longest
         point = point + step * min(1.0, _LONGEST_STEP / max(longest, _TOLERANCE))
         if longest < _TOLERANCE:
-            slope = float(point[0]) / spread
-            return Platt(slope, float(point[1]) - slope * mean) if slope > 0.0 else None
+            return point
     return None
 
 

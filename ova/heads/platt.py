@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
 
 from ova.errors import DataError
+from ova.heads.score_blocks import MANY, in_blocks
 
 # Standard deviations of the priors on slope and intercept: for cross-entropy, and for other losses.
 _DEVIATIONS = np.array([0.5, 1.5])
@@ -59,26 +60,37 @@ def fit_platt(logits: ArrayLike, labels: ArrayLike, *, shift: float = 0.0, prope
     Raises:
         DataError: The slope is not above 0 (the head ranks backwards), or the fit does not converge.
     """
-    objective = _Objective(
-        np.asarray(logits, np.float64),
-        np.asarray(labels, np.float64),
-        np.array([1.0, -shift], np.float64),
-        _DEVIATIONS if proper else _WIDE_DEVIATIONS,
-    )
-    point = objective.centre
+    scores, positives = np.asarray(logits, np.float64), np.asarray(labels, np.float64)
+    rows, centre = np.ones(len(scores)), np.array([1.0, -shift], np.float64)
+    deviations = _DEVIATIONS if proper else _WIDE_DEVIATIONS
+    start = centre
+    if len(scores) >= MANY:
+        first = _minimise(_Objective(*in_blocks(scores, rows, positives), centre, deviations), centre)
+        start = centre if first is None else first
+    point = _minimise(_Objective(scores, rows, positives, centre, deviations), start)
+    if point is None:
+        raise DataError(
+            f"calibration does not converge on logits from {scores.min():g} to {scores.max():g};"
+            " look for outliers"
+        )
+    slope, intercept = point.tolist()
+    if slope <= 0:
+        raise DataError(f"the head ranks backwards (slope {slope:.3g}); check its labels or train it again")
+    return Platt(slope, intercept)
+
+
+def _minimise(objective: _Objective, point: NDArray[np.float64]) -> NDArray[np.float64] | None:
     for _ in range(_MOST_STEPS):
         gradient, hessian = objective.derivatives(point)
         step = -np.linalg.solve(hessian, gradient).astype(np.float64)
         decrement, loss = float(-gradient @ step), objective.loss(point)
         if decrement <= 1e-10 * (1.0 + loss):
-            # Newton is quadratic here: one more whole step reaches float64.
-            return _forwards(point + step)
+            return point + step  # Newton is quadratic here: one more whole step reaches float64
         size = 1.0
         while objective.loss(point + size * step) > loss - 1e-4 * size * decrement:
             size /= 2.0
         point = point + size * step
-    low, high = objective.scores.min(), objective.scores.max()
-    raise DataError(f"calibration does not converge on logits from {low:g} to {high:g}; look for outliers")
+    return None
 
 
 @dataclass(frozen=True)
@@ -86,28 +98,22 @@ class _Objective:
     """The penalised loss of a point (slope, intercept); `centre` is the point of highest prior."""
 
     scores: NDArray[np.float64]
-    truth: NDArray[np.float64]
+    rows: NDArray[np.float64]
+    positives: NDArray[np.float64]
     centre: NDArray[np.float64]
     deviations: NDArray[np.float64]
 
     def loss(self, point: NDArray[np.float64]) -> float:
         z = point[0] * self.scores + point[1]
         penalty = 0.5 * np.sum(((point - self.centre) / self.deviations) ** 2)
-        return float(np.sum(np.logaddexp(0.0, z) - self.truth * z) + penalty)
+        return float(self.rows @ np.logaddexp(0.0, z) - self.positives @ z + penalty)
 
     def derivatives(self, point: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         probability = expit(point[0] * self.scores + point[1])
-        residual = probability - self.truth
-        curvature = probability * (1.0 - probability)
+        residual = self.rows * probability - self.positives
+        curvature = self.rows * probability * (1.0 - probability)
         cross = curvature @ self.scores
         precision = self.deviations**-2
         gradient = np.array([residual @ self.scores, residual.sum()]) + (point - self.centre) * precision
         hessian = np.array([[curvature @ self.scores**2, cross], [cross, curvature.sum()]])
         return gradient, hessian + np.diag(precision)
-
-
-def _forwards(point: NDArray[np.float64]) -> Platt:
-    slope, intercept = point.tolist()
-    if slope <= 0:
-        raise DataError(f"the head ranks backwards (slope {slope:.3g}); check its labels or train it again")
-    return Platt(slope, intercept)
