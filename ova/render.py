@@ -156,7 +156,7 @@ def _prediction_row(model: CombinedModel, result: Prediction, kinds: int) -> lis
     for label in model.labels:
         figures = (result.probabilities[label], int(result.decisions[label]), result.logits[label])
         row += figures[:kinds]
-    return row + ([result.label or "none"] if argmax else [])
+    return row + ([result.label or ("unsure" if result.unsure else "none")] if argmax else [])
 
 
 def _cell(value: object) -> str:

@@ -17,7 +17,7 @@ from ova.analysis.report.files import HeadSource, write_report
 from ova.analysis.report.heat import require_captum
 from ova.analysis.tables import Analysis, HeadEvidence, analyse_heads, write_tables
 from ova.analysis.tested import Tested, read_tested, trained_heads
-from ova.ensembles.coupling import choose, couple
+from ova.ensembles.decide import decide
 from ova.ensembles.manifest import MANIFEST_FILE, Manifest, read_manifest
 from ova.ensembles.recipe import read_ensemble_recipe
 from ova.errors import ArtefactError, RecipeError
@@ -158,18 +158,19 @@ def _write_measures_of_runs(analysis: Analysis, tested: Sequence[Tested]) -> lis
 def _choices(workspace: Workspace, name: str, tested: Sequence[Tested]) -> Choices:
     """Count the argmax choices on test rows that every head has scored."""
     manifest = _manifest_of(workspace, name, tested)
-    assert manifest.none_prior is not None  # noqa: S101 (checked with the manifest)
     common = sorted(set.intersection(*(set(head.scores.images) for head in tested)))
     logits, values = [], []
     for head in tested:
         row_of = {image: row for row, image in enumerate(head.scores.images)}
         rows = [row_of[image] for image in common]
-        scores = head.scores.logits[rows]
-        logits.append(head.calibration.slope * scores + head.calibration.intercept)
+        logits.append(head.scores.logits[rows])
         values.append(head.scores.labels[rows])
-    priors = [head.calibration.prior for head in tested]
-    chosen = choose(couple(np.stack(logits, axis=1), priors, manifest.none_prior))
-    return Choices.of(manifest.labels, np.stack(values, axis=1), chosen)
+    names = [head.name for head in tested]
+    calibrations = [head.calibration for head in tested]
+    decided = decide(calibrations, names, manifest.rule, manifest.none_prior, np.stack(logits, axis=1))
+    assert decided.choice is not None  # noqa: S101 (checked with the manifest)
+    made = decided.choice <= len(names)  # the others are withheld: nothing was chosen
+    return Choices.of(manifest.labels, np.stack(values, axis=1)[made], decided.choice[made])
 
 
 def _manifest_of(workspace: Workspace, name: str, tested: Sequence[Tested]) -> Manifest:

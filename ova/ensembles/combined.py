@@ -9,7 +9,6 @@ Shape letters: B images, H height, W width, C channels, K heads.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,9 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from ova.data.resize import SCALE
-from ova.ensembles.coupling import coupling_constants
+from ova.ensembles.decision import Decision
 from ova.ensembles.recipe import Mode
-from ova.errors import ArtefactError, DataError
+from ova.ensembles.rule import Rule, plain_rule
+from ova.errors import ArtefactError
 
 if TYPE_CHECKING:
     from ova.heads.calibration import Calibration
@@ -62,20 +62,20 @@ class CombinedNetwork(nn.Module):
         heads: In the order of the outputs.
         mode: `multilabel`, or `argmax` for the three outputs more.
         none_prior: Share of images with none of the labels, in (0, 1]; needed for `argmax`.
+        rule: What to do with the logits; by default each head against its own threshold, and odds coupling.
 
     Raises:
         ArtefactError: There is no head, or a calibration is not finite or not exact in float32.
         DataError: A prior that `argmax` needs is missing or outside its range.
     """
 
-    thresholds: Tensor
-    slopes: Tensor
-    intercepts: Tensor
-    offsets: Tensor
-    none_score: Tensor
-
     def __init__(
-        self, heads: Sequence[CalibratedHead], *, mode: Mode = "multilabel", none_prior: float | None = None
+        self,
+        heads: Sequence[CalibratedHead],
+        *,
+        mode: Mode = "multilabel",
+        none_prior: float | None = None,
+        rule: Rule | None = None,
     ) -> None:
         super().__init__()
         if not heads:
@@ -86,17 +86,8 @@ class CombinedNetwork(nn.Module):
         self._forms: list[InputForm] = [(spec.channels, spec.height, spec.width) for spec in specs]
         self.channels = max(spec.channels for spec in specs)
         self.mode: Mode = mode
-        self._keep("thresholds", [each.threshold for each in calibrations])
-        if self.thresholds.tolist() != [each.threshold for each in calibrations]:
-            raise ArtefactError("a threshold is not exact in float32; calibrate the heads again")
-        self._keep("slopes", [each.slope for each in calibrations])
-        self._keep("intercepts", [each.intercept for each in calibrations])
-        if mode == "argmax":
-            if none_prior is None:
-                raise DataError("argmax mode needs the share of images with none of the labels")
-            offsets, none_score = coupling_constants([each.prior for each in calibrations], none_prior)
-            self._keep("offsets", offsets.tolist())
-            self._keep("none_score", [none_score])
+        rule = rule or plain_rule([each.threshold for each in calibrations], mode)
+        self.decision = Decision(calibrations, [head.name for head in heads], rule, none_prior)
         self.eval()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -106,18 +97,12 @@ class CombinedNetwork(nn.Module):
             images: (B, H, W, C) uint8, C = `channels`.
 
         Returns:
-            logits (B, K) float32; probabilities (B, K) float32, sigmoid(slope * logit + intercept);
-            decisions (B, K) bool, logit >= threshold. In argmax mode also scores (B, K + 1) float32, none
-            last, their softmax, and choice (B,) int64, the index of the first greatest score; K is none.
+            logits (B, K) float32, then what `Decision` makes of them: probabilities (B, K) float32 and
+            decisions (B, K) bool; in argmax mode also scores (B, K + 1) float32, none last, class
+            probabilities (B, K + 1), and choice (B,) int64.
         """
         logits = self.logits(images.permute(0, 3, 1, 2).to(torch.float32))
-        calibrated = self.slopes * logits + self.intercepts
-        outputs = (logits, torch.sigmoid(calibrated), logits >= self.thresholds)
-        if self.mode != "argmax":
-            return outputs
-        none = self.none_score.expand(logits.shape[0], 1)
-        scores = torch.cat([calibrated + self.offsets, none], dim=1)
-        return (*outputs, scores, torch.softmax(scores, dim=1), torch.argmax(scores, dim=1))
+        return (logits, *self.decision(logits))
 
     def logits(self, pixels: Tensor) -> Tensor:
         """Score pixels (B, C, H, W) float32 with values 0..255, giving (B, K)."""
@@ -130,13 +115,6 @@ class CombinedNetwork(nn.Module):
                 resized[form] = resize_images(source, (height, width))
             columns.append(head(resized[form]))
         return torch.stack(columns, dim=1)
-
-    def _keep(self, name: str, values: Sequence[float]) -> None:
-        if not all(math.isfinite(value) for value in values):
-            raise ArtefactError(
-                f"calibration {name} {list(values)} are not finite; calibrate the heads again"
-            )
-        self.register_buffer(name, torch.tensor(values, dtype=torch.float32))
 
 
 def luma(pixels: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ova.ensembles.provenance import RunEntry
+from ova.ensembles.rule import Rule
 from ova.errors import ArtefactError, first_few
 from ova.storage import read_json
 
@@ -110,6 +111,10 @@ class Manifest:
     """Value that becomes white in 16-bit images, if one was declared."""
     draft_side: int | None
     """JPEGs are decoded at the smallest of 1/1, 1/2, 1/4, 1/8 with both sides this long; in full if null."""
+    rule: Rule
+    """What becomes of the logits."""
+    networks_digest: str
+    """Of weights, inputs and views of all heads, and of what made the graph from them."""
     model_sha256: str
     parity: ParityEntry
 
@@ -190,6 +195,7 @@ def _contradictions(manifest: Manifest) -> list[tuple[bool, str]]:
         (argmax and (none is None or not 0 < none <= 1), "argmax mode has no sound none prior"),
         (argmax != (manifest.tie_rule is not None), "only argmax mode has a tie rule"),
         (not argmax and none is not None, "multilabel mode has a none prior"),
+        *manifest.rule.contradictions([head.name for head in heads], manifest.mode),
         (not _SHA256.fullmatch(manifest.model_sha256), "model_sha256 is not a SHA-256"),
     ]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ova.data.images import decode_image, luma
 from ova.data.resize import resize_pixels
 from ova.ensembles.combined import CalibratedHead
-from ova.ensembles.coupling import choose, couple
+from ova.ensembles.decide import decide
 from ova.ensembles.manifest import Manifest, ParityEntry
 from ova.ensembles.runtime import CombinedModel
 from ova.errors import ArtefactError, DataError, RecipeError, first_few
@@ -31,7 +31,7 @@ def check_parity(
     """Predict images with the model and with the heads in torch, and compare.
 
     The reference takes the way of training: decode to RGB, luma where the head reads grey, resize in numpy,
-    the head in torch, then `Calibration.decide` and `ova.ensembles.coupling`.
+    the head in torch, then `ova.ensembles.decide`.
 
     Args:
         model: The combined model, in ONNX Runtime.
@@ -58,6 +58,7 @@ def check_parity(
     differences = np.abs(expected.logits - logits)
     tipped = (expected.decisions != decisions).any(axis=1)
     tipped |= np.array(expected.chosen) != np.array([each.label for each in predictions])
+    tipped |= np.array(expected.unsure) != np.array([bool(each.unsure) for each in predictions])
     parity = ParityEntry(len(images), float(differences.max()), int(tipped.sum()))
     if parity.decision_flips or not parity.max_logit_difference <= MAX_LOGIT_DIFFERENCE:
         worst = int(np.argmax(np.where(tipped, np.inf, differences.max(axis=1))))
@@ -77,6 +78,8 @@ class _Expected:
     """(images, K)."""
     chosen: list[str | None]
     """(images,) label in argmax mode."""
+    unsure: list[bool]
+    """(images,) whether no label is chosen because none is probable enough."""
 
 
 def _reference(heads: Sequence[CalibratedHead], images: Sequence[RealImage], manifest: Manifest) -> _Expected:
@@ -85,8 +88,13 @@ def _reference(heads: Sequence[CalibratedHead], images: Sequence[RealImage], man
         decoded = [_decoded(image, manifest) for image in images[start : start + _BATCH]]
         rows.append(np.column_stack([_torch_logits(head.head, decoded) for head in heads]))
     logits = np.concatenate(rows)
-    decisions = [head.calibration.decide(logits[:, index]) for index, head in enumerate(heads)]
-    return _Expected(logits, np.column_stack(decisions), _chosen(logits, heads, manifest))
+    calibrations = [head.calibration for head in heads]
+    names = [head.name for head in heads]
+    decided = decide(calibrations, names, manifest.rule, manifest.none_prior, logits)
+    texts = (*manifest.labels, None, None)
+    choices = [len(heads)] * len(logits) if decided.choice is None else decided.choice.tolist()
+    unsure = [index > len(heads) for index in choices]
+    return _Expected(logits, decided.decisions, [texts[index] for index in choices], unsure)
 
 
 def _decoded(image: RealImage, manifest: Manifest) -> NDArray[np.uint8]:
@@ -108,16 +116,3 @@ def _torch_logits(head: Head, decoded: Sequence[NDArray[np.uint8]]) -> NDArray[n
     batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).to(torch.float32)
     with torch.inference_mode():
         return head(batch).numpy()
-
-
-def _chosen(
-    logits: NDArray[np.float32], heads: Sequence[CalibratedHead], manifest: Manifest
-) -> list[str | None]:
-    if manifest.none_prior is None:
-        return [None] * len(logits)
-    calibrations = [head.calibration for head in heads]
-    calibrated = logits.astype(np.float64) * [each.slope for each in calibrations]
-    calibrated += [each.intercept for each in calibrations]
-    scores = couple(calibrated, [each.prior for each in calibrations], manifest.none_prior)
-    names = (*manifest.labels, None)
-    return [names[index] for index in choose(scores)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,16 +11,19 @@ from ova.data.dataset import Dataset, open_dataset
 from ova.data.splits import TEST, TRAIN
 from ova.ensembles.coupling import none_prior_of
 from ova.ensembles.export import ExportReport, export_combined
+from ova.ensembles.fit_rule import fit_rule
 from ova.ensembles.manifest import AbsentEntry
 from ova.ensembles.provenance import OtherRun, RunEntry
 from ova.ensembles.recipe import read_ensemble_recipe
 from ova.errors import ArtefactError, RecipeError
 from ova.heads.best_run import BestRun, use_best_runs
-from ova.heads.calibrated import TrainedHead, load_head
+from ova.heads.calibrated import TrainedHead, calibration_inputs, load_head, test_rows
+from ova.heads.calibration import Calibration
 from ova.heads.held_out import Criterion
 from ova.heads.plan import HeadSkipped, plan_head
-from ova.heads.recipe import read_head_recipe
+from ova.heads.recipe import CalibrationSettings, read_head_recipe
 from ova.heads.runs import current_run
+from ova.heads.scores import Scores
 from ova.progress import Progress, Silent
 from ova.workspace import Workspace
 
@@ -65,6 +68,7 @@ def export(
     none_prior = recipe.none_prior
     if recipe.mode == "argmax" and none_prior is None:
         none_prior = _none_prior(dataset, calibration_rows, heads)
+    rule = fit_rule(recipe, _scored(workspace, heads), none_prior, progress=progress)
     progress.advance("exporting", 2)
     report = export_combined(
         heads,
@@ -78,6 +82,7 @@ def export(
         draft_side=dataset.recipe.draft_side,
         absent=absent,
         runs={head: _run_entry(workspace, head, choices.get(head)) for head in trained},
+        rule=rule,
     )
     progress.advance("exporting", 3)
     return report
@@ -98,6 +103,23 @@ def _run_entry(workspace: Workspace, head: str, choice: BestRun | None) -> RunEn
         positives=best.held_out.positives,
         others=tuple(OtherRun(each.run.path.name, each.held_out.figure(choice.criterion)) for each in others),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    name: str
+    calibration: Calibration
+    settings: CalibrationSettings
+    scores: Scores
+
+
+def _scored(workspace: Workspace, heads: Sequence[TrainedHead]) -> list[_Scored]:
+    tested, found = test_rows(workspace), []
+    for head in heads:
+        scores, _ = calibration_inputs(current_run(workspace, head.name), head.record, tested)
+        settings = read_head_recipe(workspace, head.name).calibration
+        found.append(_Scored(head.name, head.calibration, settings, scores))
+    return found
 
 
 def _why_absent(workspace: Workspace, dataset: Dataset, name: str) -> AbsentEntry:

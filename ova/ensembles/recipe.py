@@ -29,6 +29,18 @@ class EnsembleRecipe(Settings):
     none_prior: float | None = Field(default=None, gt=0, lt=1)
     """Share of images that show none of the labels (argmax only); by default counted on calibration rows."""
 
+    objective: Literal["own", "micro-f1"] = "own"
+    """`own`: each head's threshold is its own. `micro-f1`: set together, for the F1 of all labels pooled."""
+
+    exclusive: tuple[tuple[str, ...], ...] = ()
+    """Groups of heads of which at most one may fire, as `[["normal", "crack"]]`; multilabel only."""
+
+    coupling: Literal["auto", "odds", "margin"] = "auto"
+    """How argmax compares heads: by their odds, or by their margins above their thresholds."""
+
+    abstain_below: float | None = Field(default=None, gt=0, lt=1)
+    """Make no choice if the chosen class is less probable than this (argmax only)."""
+
     output_names: dict[str, str] = Field(default_factory=dict)
     """Head name -> text of its output, where that is not the label of the head's own recipe."""
 
@@ -45,6 +57,15 @@ class EnsembleRecipe(Settings):
             problems.append("output_names: two heads have the same text")
         if self.mode != "argmax" and self.none_prior is not None:
             problems.append('none_prior is used only with mode = "argmax"')
+        if self.mode != "argmax" and self.abstain_below is not None:
+            problems.append('abstain_below is used only with mode = "argmax"')
+        if self.mode != "argmax" and self.coupling != "auto":
+            problems.append('coupling is used only with mode = "argmax"')
+        problems += _group_problems(self.exclusive, self.heads)
+        if self.mode == "argmax" and self.exclusive:
+            problems.append(
+                'exclusive is used only with mode = "multilabel"; argmax chooses one class anyway'
+            )
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -57,6 +78,19 @@ def read_ensemble_recipe(workspace: Workspace, name: str) -> EnsembleRecipe:
         RecipeError: There is no such ensemble, or its recipe is wrong.
     """
     return load_named(workspace.ensemble_recipe(name), EnsembleRecipe, "ensemble", workspace.ensemble_names())
+
+
+def _group_problems(groups: tuple[tuple[str, ...], ...], heads: tuple[str, ...]) -> list[str]:
+    problems = []
+    for group in groups:
+        problems += [
+            f"exclusive: {name} is not one of the heads{nearest(name, heads)}"
+            for name in group
+            if name not in heads
+        ]
+        if len(set(group)) < 2 or len(set(group)) < len(group):
+            problems.append(f"exclusive: {list(group)} must name two or more different heads")
+    return problems
 
 
 def _head_problems(heads: tuple[str, ...]) -> list[str]:

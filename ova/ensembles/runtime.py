@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ova.data.images import decode_image, to_channels
+from ova.ensembles.decide import decide
 from ova.ensembles.manifest import (
     INPUT_NAME,
     MANIFEST_FILE,
@@ -47,23 +48,26 @@ class Prediction:
     probabilities: dict[str, float] = field(default_factory=dict)
     """Calibrated probability of each label on its own."""
     decisions: dict[str, bool] = field(default_factory=dict)
-    """Whether each label's logit reaches its threshold, in both modes."""
+    """Whether each label fires, in both modes."""
     label: str | None = None
-    """The chosen label in argmax mode, None for none of them; always None in multilabel mode."""
+    """The chosen label in argmax mode, None for none of them or no choice; None in multilabel mode."""
     error: str | None = None
     """Why there is no answer."""
+    unsure: bool | None = None
+    """Whether no label was chosen because none is probable enough; None if the model always chooses."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object of this image."""
         if self.error is not None:
             return {"image": self.image, "error": self.error}
-        return {
+        answer = {
             "image": self.image,
             "logits": self.logits,
             "probabilities": self.probabilities,
             "decisions": self.decisions,
             "label": self.label,
         }
+        return answer if self.unsure is None else {**answer, "unsure": self.unsure}
 
 
 class CombinedModel:
@@ -192,12 +196,10 @@ class CombinedModel:
 
     def _is_close(self, row: Outputs) -> bool:
         """Say whether rounding might tip a decision, or whether a logit is not finite."""
-        thresholds = np.array([head.threshold for head in self.manifest.heads])
-        margins = np.abs(row["logits"] - thresholds) / (1 + np.abs(thresholds))
-        if "scores" in row:
-            second, first = np.sort(row["scores"])[-2:]
-            margins = np.append(margins, first - second)
-        return not (np.isfinite(row["logits"]).all() and margins.min() > _CLOSE_CALL)
+        manifest = self.manifest
+        names = [head.name for head in manifest.heads]
+        decided = decide(manifest.heads, names, manifest.rule, manifest.none_prior, row["logits"][None])
+        return not (np.isfinite(row["logits"]).all() and decided.slack[0] > _CLOSE_CALL)
 
     def _answer(self, name: str, outcome: Outputs | str) -> Prediction:
         if isinstance(outcome, str):
@@ -209,6 +211,7 @@ class CombinedModel:
             probabilities=dict(zip(self.labels, outcome["probabilities"].tolist(), strict=True)),
             decisions=dict(zip(self.labels, outcome["decisions"].tolist(), strict=True)),
             label=self.labels[choice] if choice < len(self.labels) else None,
+            unsure=None if self.manifest.rule.abstain_below is None else choice > len(self.labels),
         )
 
 

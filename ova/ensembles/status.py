@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ova.digests import digest_json
 from ova.ensembles.manifest import MANIFEST_FILE, read_manifest
 from ova.ensembles.recipe import EnsembleRecipe, read_ensemble_recipe
 from ova.errors import OvaError
@@ -58,6 +59,7 @@ def _judge(
     absent = [head.name for head in manifest.absent]
     present = tuple(head for head in recipe.heads if head not in absent)
     same = tuple(head.name for head in manifest.heads) == present and set(absent) <= set(recipe.heads)
+    same = same and manifest.rule.recipe_digest == digest_json(recipe.model_dump(mode="json"))
     if not same or manifest.mode != recipe.mode:
         return "stale", f"the recipe has changed since; run: ova export {name}"
     for head in absent:
@@ -66,6 +68,6 @@ def _judge(
     for head in manifest.heads:
         run = current_run(workspace, head.name)
         same = run.read_record().weights_digest == head.weights_digest
-        if not same or read_json(run.calibration)["threshold"] != head.threshold:
+        if not same or digest_json(read_json(run.calibration)) != head.calibration_digest:
             return "stale", f"head {head.name} has changed since; run: ova export {name}"
     return "exported", f"without {', '.join(absent)}" if absent else None

@@ -13,7 +13,7 @@ from onnx import numpy_helper
 from torch import nn
 
 from ova.digests import digest_file
-from ova.ensembles import export
+from ova.ensembles import export, trace
 from ova.ensembles.combined import CombinedNetwork
 from ova.ensembles.coupling import choose, couple
 from ova.ensembles.export import export_combined
@@ -102,7 +102,7 @@ def test_a_file_that_differs_from_torch_is_never_put_in_place(
 ) -> None:
     before = {path.name: path.read_bytes() for path in copied.iterdir()}
     faulty = edited(before["model.onnx"], array, change)
-    monkeypatch.setattr(export, "onnx_bytes", lambda network, description: faulty)
+    monkeypatch.setattr(export, "onnx_bytes", lambda *arguments: faulty)
     for folder in (copied, copied.parent / "new"):
         with pytest.raises(ArtefactError, match="differs from torch"):
             again(exported, folder, image_files)
@@ -114,7 +114,7 @@ def test_a_crash_between_the_files_is_noticed(
     exported, copied: Path, image_files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changed = edited((copied / "model.onnx").read_bytes(), "fc.bias", 1e-6)
-    monkeypatch.setattr(export, "onnx_bytes", lambda network, description: changed)
+    monkeypatch.setattr(export, "onnx_bytes", lambda *arguments: changed)
 
     def full_disk(path: Path, value: object) -> None:
         raise EnvironmentFault(f"cannot write {path}")
@@ -140,9 +140,9 @@ def test_calibrations_of_other_weights_and_equal_labels_are_refused(
 
 
 def test_too_many_weights_for_one_file_are_refused(small_head, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "MAX_MODEL_BYTES", export._ROOM_FOR_GRAPH)
+    monkeypatch.setattr(trace, "MAX_MODEL_BYTES", trace._ROOM_FOR_GRAPH)
     with pytest.raises(ArtefactError, match="2 GiB"):
-        export.onnx_bytes(CombinedNetwork([small_head("a")]), "")
+        trace.trace_networks(CombinedNetwork([small_head("a")]))
 
 
 def test_ties_in_the_file_are_decided_as_written_down(small_head, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from ova.ensembles.manifest import (
     parse_manifest,
     read_manifest,
 )
+from ova.ensembles.rule import Affine, Stack, plain_rule
 from ova.errors import ArtefactError
 
 
@@ -53,6 +54,12 @@ def example(mode: str = "argmax") -> Manifest:
         3,
         None,
         96,
+        replace(
+            plain_rule((0.1, 0.1), mode),
+            stack=Stack(("a",), Affine(((1.0, 0.0), (0.5, 1.0)), (0.0, 0.25))),
+            notes=("a note",),
+        ),
+        "e" * 64,
         "c" * 64,
         ParityEntry(8, 1e-6, 0),
     )
@@ -132,6 +139,10 @@ def test_missing_unknown_and_mistyped_keys_are_refused(path: tuple) -> None:
         (("tie_rule",), None, "tie rule"),
         (("model_sha256",), "C" * 64, "SHA-256"),
         (("mode",), "multilabel", "rule"),
+        (("rule", "thresholds"), [0.1], "one threshold per head"),
+        (("rule", "stack", "heads"), ["z"], "does not have"),
+        (("rule", "stack", "matrix", "weights"), [[1.0, 0.0]], "stack is damaged"),
+        (("rule", "coupling"), "matrix", "disagree"),
     ],
 )
 def test_contradictions_are_refused(path: tuple, value: object, word: str) -> None:

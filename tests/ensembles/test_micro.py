@@ -1,0 +1,81 @@
+"""Micro F1 over heads, against a search of all thresholds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import f1_score
+
+from ova.ensembles.micro import best_micro_f1, micro_thresholds
+from ova.errors import DataError
+from ova.heads.calibrate import calibrate_scores
+from ova.heads.ranking import Ranking
+from ova.heads.recipe import CalibrationSettings
+from ova.heads.scores import Scores
+
+
+@dataclass(frozen=True)
+class Scored:
+    name: str
+    calibration: object
+    settings: CalibrationSettings
+    scores: Scores
+
+
+def scored(name, seed, positives, rows=300, power=3.0, method="auto"):
+    draw = np.random.default_rng(seed)
+    labels = (np.arange(rows) < positives).astype(np.int8)
+    logits = draw.normal(power * labels - power / 2, 1.2).astype(np.float32).astype(np.float64)
+    scores = Scores(tuple(f"{row:03d}" for row in range(rows)), labels, logits)
+    calibration = calibrate_scores(logits, labels, method=method)
+    return Scored(name, calibration, CalibrationSettings(method=method), scores)
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=2, max_size=7), st.integers(0, 99))
+def test_it_is_the_best_of_all_thresholds(rows, seed):
+    draw = np.random.default_rng(seed)
+    tables = [(np.array([row[0] for row in rows]), np.array([row[1] for row in rows]))]
+    tables.append((draw.integers(-2, 3, 6), draw.random(6) < 0.4))
+    for _, labels in tables:
+        labels[0] = True
+    best = 0.0
+    for cuts in product(*([*np.unique(scores), 99] for scores, _ in tables)):
+        tp = sum(((s >= cut) & y).sum() for (s, y), cut in zip(tables, cuts, strict=True))
+        flagged = sum((s >= cut).sum() for (s, _), cut in zip(tables, cuts, strict=True))
+        best = max(best, 2 * tp / (flagged + sum(y.sum() for _, y in tables)))
+    found = best_micro_f1([Ranking.of(s, y) for s, y in tables], np.zeros(3))
+    assert found == pytest.approx(best, abs=1e-12)
+
+
+def test_thresholds_of_the_exact_method_reach_it():
+    heads = [scored("a", 1, 24, method="argmax"), scored("b", 2, 90, power=2, method="argmax")]
+    found = micro_thresholds(heads)
+    truth = np.concatenate([head.scores.labels for head in heads])
+    flagged = np.concatenate([h.scores.logits >= t for h, t in zip(heads, found.thresholds, strict=True)])
+    best = best_micro_f1([Ranking.of(h.scores.logits, h.scores.labels) for h in heads], np.zeros(3))
+    assert f1_score(truth, flagged) == pytest.approx(best)
+    assert f"{best:.3f} on calibration rows" in found.told
+    assert [float(np.float32(cut)) for cut in found.thresholds] == list(found.thresholds)
+
+
+def test_a_hard_rare_label_gives_way_to_the_common_one():
+    heads = [scored("easy", 3, 90, power=4.0), scored("hard", 4, 12, power=1.0)]
+    easy, hard = micro_thresholds(heads).thresholds
+    assert hard > heads[1].calibration.threshold  # fewer false alarms than its own F1 would take
+    assert abs(easy - heads[0].calibration.threshold) < 1.0
+
+
+def test_a_head_without_calibration_keeps_its_threshold_and_is_counted():
+    few = scored("few", 5, 2)
+    with pytest.raises(DataError, match="too few positives"):
+        micro_thresholds([few])
+    alone = micro_thresholds([scored("a", 6, 60)])
+    both = micro_thresholds([few, scored("a", 6, 60)])
+    assert both.thresholds[0] == few.calibration.threshold
+    assert both.thresholds[1] != alone.thresholds[0]
