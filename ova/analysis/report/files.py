@@ -7,6 +7,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ova.analysis.measures.values import HeadMeasures
 from ova.analysis.plots import History, loss_curves_png, precision_recall_png
 from ova.analysis.report.gallery import Thumbnails
 from ova.analysis.report.head import HeadMaterial
@@ -14,7 +15,6 @@ from ova.analysis.report.heat import HeatMap, heat_map
 from ova.analysis.report.mistakes import Judged, find_mistakes
 from ova.analysis.report.page import report_page
 from ova.analysis.report.plots import curve_plots
-from ova.analysis.report.steps import COLUMNS, Steps
 from ova.analysis.tables import Analysis, HeadEvidence, HeadResult
 from ova.data.pictures import Pictures, open_pictures
 from ova.errors import DataError
@@ -24,7 +24,7 @@ from ova.progress import Progress
 from ova.storage import neutralise, write_bytes, write_csv, write_json
 from ova.workspace import Workspace, slug
 
-SHOWN = 8
+SHOWN = 6
 """Images of each kind that a head's part of the page shows."""
 
 
@@ -54,7 +54,7 @@ def write_report(
     Args:
         workspace: Where the images are named.
         folder: Where to.
-        analysis: The measures of the heads.
+        analysis: The measures of the heads, all of them.
         sources: The heads, in any order.
         progress: Told after every head.
         heat_maps: Show where the heads looked in their worst mistakes.
@@ -67,8 +67,8 @@ def write_report(
     heads: list[HeadMaterial] = []
     progress.start("drawing curves", len(sources))
     files: list[Path] = []
-    for result in analysis.heads:
-        heads.append(_material(result, by_name[result.name]))
+    for result, measures in zip(analysis.heads, analysis.measures, strict=True):
+        heads.append(_material(result, measures, by_name[result.name]))
         files += _write_head(folder, heads[-1], precision_recall_png(by_name[result.name].evidence, result))
         progress.advance("drawing curves", len(heads))
     thumbnails, notices = _thumbnails(workspace, heads, progress, heat_maps=heat_maps)
@@ -81,14 +81,13 @@ def write_report(
     return [page, *files]
 
 
-def _material(result: HeadResult, source: HeadSource) -> HeadMaterial:
-    steps = Steps.of(source.evidence)
+def _material(result: HeadResult, measures: HeadMeasures, source: HeadSource) -> HeadMaterial:
     return HeadMaterial(
         result=result,
         evidence=source.evidence,
+        measures=measures,
         calibration=source.calibration,
-        steps=steps,
-        plots=curve_plots(source.evidence, steps, source.calibration),
+        plots=curve_plots(measures, result.threshold),
         loss=loss_curves_png(source.history, result.name, best_epochs=source.best_epochs),
         mistakes=find_mistakes(source.evidence, source.calibration, SHOWN),
     )
@@ -100,10 +99,9 @@ def _write_head(folder: Path, head: HeadMaterial, precision_recall: bytes) -> li
     pictures |= {"precision-recall": precision_recall, "loss": head.loss}
     for key, png in pictures.items():
         write_bytes(folder / f"{key}-{name}.png", png)
-    write_csv(folder / f"thresholds-{name}.csv", COLUMNS, head.steps.rows())
     write_csv(folder / f"mistakes-{name}.csv", _MISTAKE_COLUMNS, _mistake_rows(head))
     write_json(folder / f"mistakes-{name}.json", head.mistakes.to_json())
-    tables = [f"thresholds-{name}.csv", f"mistakes-{name}.csv", f"mistakes-{name}.json"]
+    tables = [f"mistakes-{name}.csv", f"mistakes-{name}.json"]
     return [folder / file for file in (*(f"{key}-{name}.png" for key in pictures), *tables)]
 
 

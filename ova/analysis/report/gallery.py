@@ -90,7 +90,8 @@ class Thumbnails:
             shown.append((heat.over(photo), f"where the head looked in {judged.image}"))
         lines = [
             f"labelled {result.label}" if judged.label else f"labelled not {result.label}",
-            f"probability {judged.probability:.3f}, logit {judged.calibrated_logit:+.2f}",
+            f"probability {judged.probability:.3f}",
+            f"logit {judged.calibrated_logit:+.2f}",
         ]
         if heat is not None:
             lines.append(f"strongest colour: {heat.strongest:.2f} logits")

@@ -3,38 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ova.analysis.measures.values import HeadMeasures, Measured
 from ova.analysis.pages import chart
 from ova.analysis.report.gallery import Thumbnails
+from ova.analysis.report.head_tables import head_tables, interval
 from ova.analysis.report.mistakes import Mistakes
 from ova.analysis.report.plots import Plot
-from ova.analysis.report.steps import Steps
-from ova.analysis.statistics.tables import Table
 from ova.analysis.tables import HeadEvidence, HeadResult, number
 from ova.heads.calibration import Calibration
 
-_MOST_STEPS = 500
 _CAPTIONS = {
     "precision-recall": "Precision and recall. The dashed line is the precision of saying yes always.",
     "roc": "Found positives against flagged negatives. Of a scarce label it looks better than it is.",
-    "thresholds": "Precision, recall and F1 at every threshold.",
+    "thresholds": "Precision, recall and F1 at every threshold; dotted, F1 on the rows that chose it.",
     "scores": "How the scores of the two kinds spread: the less they overlap, the better.",
+    "reliability": "Of images with this probability, how many have the label. A line outside the band is "
+    "evidence that the probabilities are off.",
 }
-_MEANINGS = {
-    "precision": "of the yes answers, right",
-    "recall": "of the positives, found",
-    "specificity": "of the negatives, left alone",
-    "negative_predictive_value": "of the no answers, right",
-    "false_positive_rate": "of the negatives, flagged",
-    "false_discovery_rate": "of the yes answers, wrong",
-    "false_negative_rate": "of the positives, missed",
-    "accuracy": "of all answers, right",
-    "f1": "balance of precision and recall",
-    "mcc": "correlation of answers and truth, -1 to 1",
-}
+_RULED = ("thresholds", "scores", "reliability")  # a threshold is a line in these, a point in the others
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +33,8 @@ class HeadMaterial:
 
     result: HeadResult
     evidence: HeadEvidence
+    measures: HeadMeasures
     calibration: Calibration
-    steps: Steps
     plots: Mapping[str, Plot]
     loss: bytes
     """How training went, as PNG."""
@@ -54,65 +44,68 @@ class HeadMaterial:
 def head_content(head: HeadMaterial, thumbnails: Thumbnails) -> dict[str, Any]:
     """Return what `report.html` shows of a head."""
     result = head.result
+    rows = f"{result.positives:,} positives in {result.counts.total:,} test rows"
+    steps = _steps_json(head)
     return {
         "name": result.name,
         "label": result.label,
-        "lead": f"Head {result.name}: {result.positives:,} positives in {result.counts.total:,} test rows.",
+        "lead": f"Head {result.name}: {rows}. {_threshold(head.calibration)}",
         "facts": _facts(head),
         "undefined": result.undefined,
-        "tables": [_counts_table(result), _measures_table(result)],
-        "steps": json.dumps(_steps_json(head), separators=(",", ":"), allow_nan=False),
+        "tables": head_tables(result, head.measures),
+        "steps": steps and json.dumps(steps, separators=(",", ":"), allow_nan=False),
         "readout": _readout(head),
         "plots": [_plot(name, plot) for name, plot in head.plots.items()],
-        "charts": [chart(head.loss, "losses and validation average precision of every epoch")],
+        "loss": chart(head.loss, "losses and validation average precision of every epoch"),
+        "findings": [(finding.kind, finding.text) for finding in head.measures.findings],
         "galleries": thumbnails.galleries(head.result, head.mistakes),
     }
 
 
+def _threshold(calibration: Calibration) -> str:
+    """Tell how the threshold was chosen."""
+    rows = f"{calibration.positives:,} positives and {calibration.negatives:,} negatives"
+    note = f" {calibration.note.rstrip('.')}." if calibration.note else ""
+    return (
+        f"The threshold is the best for {calibration.objective} on {rows} that the head was not trained on, "
+        f"by the rule {calibration.method}.{note}"
+    )
+
+
 def _facts(head: HeadMaterial) -> list[tuple[str, str]]:
-    result, interval = head.result, head.result.f1_interval
+    honest, cost = head.measures.f1, head.measures.cost
     facts = [
-        ("F1 on test rows", number(result.f1)),
-        ("its 95 % interval", "undefined" if interval is None else "{:.3f} to {:.3f}".format(*interval)),
-        ("average precision", number(result.average_precision)),
-        ("threshold (logit)", number(result.threshold)),
-        ("F1 of saying yes always", number(result.always_yes_f1)),
+        (f"F1 on test rows{_spread(honest.test)}", number(honest.test.value)),
+        (f"F1 on calibration rows, nested{_spread(honest.nested)}", number(honest.nested.value)),
+        ("the same, apparent: too good", number(honest.apparent.value)),
+        ("average precision", number(head.result.average_precision)),
     ]
-    return facts if result.seconds is None else [*facts, ("training", f"{result.seconds:,.0f} s")]
+    if cost.seconds is not None:
+        facts.append(("training", f"{cost.seconds:,.0f} s"))
+    if cost.megabytes is not None:
+        facts.append(("weights", f"{cost.megabytes:,.1f} MB"))
+    return facts
 
 
-def _counts_table(result: HeadResult) -> Table:
-    counts = result.counts
-    return Table(
-        "Right and wrong answers",
-        ("truth", "answer yes", "answer no"),
-        (
-            (f"has {result.label}", f"{counts.tp:,} found", f"{counts.fn:,} missed"),
-            (f"has not {result.label}", f"{counts.fp:,} false alarms", f"{counts.tn:,} left alone"),
-        ),
-    )
+def _spread(figure: Measured) -> str:
+    return f" ({interval(figure)})" if figure.low is not None else ""
 
 
-def _measures_table(result: HeadResult) -> Table:
-    rows = [
-        (name.replace("_", " "), number(value), _MEANINGS[name])
-        for name, value in result.counts.measures().items()
-    ]
-    return Table(
-        "Measures on test rows", ("measure", "value", "meaning"), tuple(rows), left=frozenset({0, 2})
-    )
+def _steps_json(head: HeadMaterial) -> dict[str, Any] | None:
+    """Return the counts that the page's script needs, the lowest threshold first; None without a positive.
 
-
-def _steps_json(head: HeadMaterial) -> dict[str, Any]:
-    """Return the counts that the page's script needs; thresholds in digits that are enough to show."""
-    steps = head.steps.thinned(_MOST_STEPS)
+    Thresholds are written in digits that are enough to show.
+    """
+    sweep = next((each for each in head.measures.sweeps if each.rows == "test"), None)
+    if sweep is None:
+        return None
     return {
-        "thresholds": [float(f"{value:.6g}") for value in steps.thresholds.tolist()],
-        "tp": steps.tp.tolist(),
-        "fp": steps.fp.tolist(),
-        "positives": steps.positives,
-        "negatives": steps.negatives,
-        "chosen": steps.chosen,
+        "thresholds": [float(f"{value:.6g}") for value in reversed(sweep.threshold)],
+        "tp": list(reversed(sweep.tp)),
+        "fp": [flagged - tp for flagged, tp in zip(sweep.flagged, sweep.tp, strict=True)][::-1],
+        "positives": sweep.positives,
+        "negatives": sweep.negatives,
+        "chosen": len(sweep.threshold) - 1 - sweep.chosen,
         "slope": head.calibration.slope,
         "intercept": head.calibration.intercept,
     }
@@ -122,7 +115,7 @@ def _readout(head: HeadMaterial) -> list[tuple[str, str, str]]:
     """Return name, field of the script, and value at the chosen threshold."""
     result, counts = head.result, head.result.counts
     probability = float(head.calibration.probability(result.threshold))
-    numbers: Sequence[tuple[str, str, float | None]] = (
+    numbers: tuple[tuple[str, str, float | None], ...] = (
         ("threshold (logit)", "threshold", result.threshold),
         ("as a probability", "probability", probability),
         ("precision", "precision", counts.precision),
@@ -147,5 +140,5 @@ def _plot(name: str, plot: Plot) -> dict[str, Any]:
         "place": f"left:{left};top:{top};width:{width};height:{height}",
         "x": "{:.9g} {:.9g}".format(*plot.x),
         "y": "{:.9g} {:.9g}".format(*plot.y),
-        "rule": name in ("thresholds", "scores"),
+        "rule": name in _RULED,
     }

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ova.analysis.choices import Choices
 from ova.analysis.pages import render_page
+from ova.analysis.report.across import across_content
 from ova.analysis.report.gallery import Thumbnails
 from ova.analysis.report.head import HeadMaterial, head_content
+from ova.analysis.report.head_tables import interval
 from ova.analysis.statistics.tables import Table
 from ova.analysis.tables import Analysis, number
 from ova.metrics import Counts
@@ -27,7 +28,7 @@ def report_page(
         thumbnails: The images that are shown.
         notices: What the reader is to know first.
     """
-    across = [_choices(analysis.choices)] if analysis.choices is not None else []
+    across = across_content(analysis)
     anchors = [(f"head-{head.result.name}", head.result.label) for head in heads]
     content: dict[str, Any] = {
         "title": analysis.ensemble or "heads",
@@ -41,7 +42,8 @@ def report_page(
         ],
         "summary": _summary(analysis),
         "summary_note": "Test rows chose nothing: neither weights nor thresholds. The intervals are of 95 %: "
-        "so far may the figure lie from that of many images of the same kind.",
+        "so far may the figure lie from that of many images of the same kind. Nested F1 is of the rows that "
+        "chose the thresholds, each decided by a threshold that it did not choose.",
         "across": across,
         "heat_maps": bool(thumbnails.heat),
         "heads": [head_content(head, thumbnails) for head in heads],
@@ -58,10 +60,15 @@ def _lead(analysis: Analysis) -> str:
 
 def _facts(analysis: Analysis) -> list[tuple[str, str]]:
     scarcest = analysis.heads[0]
+    across = analysis.across
     micro = sum((head.counts for head in analysis.heads), Counts()).f1
+    macro_spread, micro_spread = (
+        f" ({text})" if text else ""
+        for text in ((interval(across.macro_f1), interval(across.micro_f1)) if across else ("", ""))
+    )
     facts = [
-        ("macro F1, each head counts the same", number(analysis.macro_f1)),
-        ("micro F1, each answer counts the same", number(micro)),
+        (f"macro F1, each head counts the same{macro_spread}", number(analysis.macro_f1)),
+        (f"micro F1, each answer counts the same{micro_spread}", number(micro)),
         (f"F1 of the scarcest label, {scarcest.label}", number(scarcest.f1)),
     ]
     if analysis.choices is not None:
@@ -77,7 +84,8 @@ def _notices(analysis: Analysis) -> list[str]:
         names = ", ".join(few[:5]) + (f" and {len(few) - 5} more" if len(few) > 5 else "")
         lines.append(f"Fewer than {_FEW} positives among the test rows, so read the intervals: {names}.")
     if analysis.undefined:
-        lines.append(f"The F1 of {analysis.undefined} heads is undefined, and the macro F1 leaves them out.")
+        names = ", ".join([head.label for head in analysis.heads if head.f1 is None][:5])
+        lines.append(f"No F1 can be computed, and the macro F1 leaves it out: {names}.")
     weak = [head.label for head in analysis.heads if _no_better(head.f1, head.always_yes_f1)]
     if weak:
         lines.append(f"No better than saying yes always: {', '.join(weak[:5])}.")
@@ -89,21 +97,22 @@ def _no_better(f1: float | None, floor: float | None) -> bool:
 
 
 def _summary(analysis: Analysis) -> Table:
-    header, *rows = analysis.rows()
-    words = frozenset(column for column, name in enumerate(header) if name in ("head", "label", "note"))
-    return Table("Test rows, each head at its own threshold", header, tuple(rows), left=words)
-
-
-def _choices(choices: Choices) -> dict[str, Any]:
+    header = (
+        "label", "positives", "F1", "95 % interval", "nested F1", "AP", "precision", "recall",
+        "always yes F1",
+    )  # fmt: skip
     rows = tuple(
-        (label, *(f"{count:,}" for count in row))
-        for label, row in zip(choices.labels, choices.matrix, strict=True)
+        (
+            head.label,
+            f"{head.positives:,} of {head.counts.total:,}",
+            number(head.f1),
+            interval(measures.f1.test),
+            number(measures.f1.nested.value),
+            number(head.average_precision),
+            number(head.precision),
+            number(head.recall),
+            number(head.always_yes_f1),
+        )
+        for head, measures in zip(analysis.heads, analysis.measures, strict=True)
     )
-    table = Table("Truth (down) and choice (across)", ("truth", *choices.labels), rows)
-    left_out = (
-        f" {choices.left_out:,} rows are left out: a label is unknown, or several hold."
-        if choices.left_out
-        else ""
-    )
-    text = f"Which label was chosen, for rows with one label or none.{left_out}"
-    return {"anchor": "choices", "title": "Choices", "text": text, "tables": [table]}
+    return Table("Test rows, each head at its own threshold", header, rows)

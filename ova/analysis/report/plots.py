@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -11,13 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from ova.analysis.figure import BLUE, GREEN, GREY, ORANGE, png_figure
+from ova.analysis.measures.values import HeadMeasures, Histogram, ReliabilityCurve, Sweep
 from ova.analysis.plots import draw_equal_f1
-from ova.analysis.report.steps import Steps
-from ova.analysis.tables import HeadEvidence
-from ova.heads.calibration import Calibration
 
 _SIZE = 4.6, 3.7  # inches: two fit beside each other, and one a phone
-_BINS = 40
 _LEGEND = {"fontsize": "x-small", "framealpha": 0.9, "edgecolor": "none"}
 _LINE = {"linewidth": 1.6, "clip_on": False}
 
@@ -35,86 +32,106 @@ class Plot:
     """The values at the lower and upper end."""
 
 
-def curve_plots(evidence: HeadEvidence, steps: Steps, calibration: Calibration) -> dict[str, Plot]:
-    """Draw what the rows allow, by name.
+def curve_plots(measures: HeadMeasures, threshold: float) -> dict[str, Plot]:
+    """Draw what the test rows of a head allow, by name.
 
-    `precision-recall` and `thresholds` need a positive, `roc` a negative as well, `scores` any row.
+    `precision-recall` and `thresholds` need a positive, `roc` a negative as well, `scores` and
+    `reliability` any row.
     """
+    sweeps = {sweep.rows: sweep for sweep in measures.sweeps}
     plots: dict[str, Plot] = {}
-    if steps.positives:
-        plots["precision-recall"] = precision_recall_plot(steps)
-    if steps.positives and steps.negatives:
-        plots["roc"] = roc_plot(steps)
-    if steps.positives:
-        plots["thresholds"] = thresholds_plot(steps, calibration)
-    if steps.positives or steps.negatives:
-        plots["scores"] = scores_plot(evidence, steps)
+    drawn = next((each for each in measures.histograms if each.rows == "test"), None)
+    if (sweep := sweeps.get("test")) is not None:
+        plots["precision-recall"] = precision_recall_plot(sweep)
+        if sweep.negatives:
+            plots["roc"] = roc_plot(sweep)
+        span = _span(drawn, threshold)
+        plots["thresholds"] = thresholds_plot(sweep, sweeps.get("calibration"), span)
+    if drawn is not None:
+        plots["scores"] = scores_plot(drawn, threshold)
+    if measures.reliability is not None and measures.reliability.curve is not None:
+        plots["reliability"] = reliability_plot(measures.reliability.curve)
     return plots
 
 
-def precision_recall_plot(steps: Steps) -> Plot:
+def precision_recall_plot(sweep: Sweep) -> Plot:
     """Draw precision against recall, with lines of equal F1 and what saying yes always would give."""
-    prior = steps.positives / (steps.positives + steps.negatives)
-    recall, precision = steps.recall[::-1], steps.precision[::-1]
-    defined = np.isfinite(precision)
+    prior = sweep.positives / (sweep.positives + sweep.negatives)
     with _plot() as (axes, finish):
         axes.set(xlim=(0, 1), ylim=(0, 1.01), xlabel="recall", ylabel="precision")
         draw_equal_f1(axes)
-        axes.plot(recall[defined], precision[defined], color=BLUE, drawstyle="steps-pre", **_LINE)
+        precision = _floats(sweep.precision)
+        shown = np.isfinite(precision)
+        axes.plot(np.array(sweep.recall)[shown], precision[shown], color=BLUE, drawstyle="steps-pre", **_LINE)
         axes.axhline(prior, color=GREY, linestyle="--", linewidth=1.2, label="always yes")
-        _mark(axes, steps.recall[steps.chosen], steps.precision[steps.chosen])
+        _mark(axes, sweep.recall[sweep.chosen], precision[sweep.chosen])
         axes.legend(loc="lower left", **_LEGEND)
         return finish()
 
 
-def roc_plot(steps: Steps) -> Plot:
+def roc_plot(sweep: Sweep) -> Plot:
     """Draw the share of positives found against the share of negatives flagged."""
     with _plot() as (axes, finish):
         axes.set(xlim=(0, 1), ylim=(0, 1.01), xlabel="share of the negatives that is flagged")
         axes.set_ylabel("recall")
-        axes.plot(steps.false_positive_rate, steps.recall, color=BLUE, **_LINE)
+        flagged = _floats(sweep.false_positive_rate)
+        axes.plot(flagged, sweep.recall, color=BLUE, **_LINE)
         axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1.2, label="chance")
-        _mark(axes, steps.false_positive_rate[steps.chosen], steps.recall[steps.chosen])
+        _mark(axes, flagged[sweep.chosen], sweep.recall[sweep.chosen])
         axes.legend(loc="lower right", **_LEGEND)
         return finish()
 
 
-def thresholds_plot(steps: Steps, calibration: Calibration) -> Plot:
-    """Draw precision, recall and F1 against the threshold; a band where the best one may lie as well."""
-    curves = (
-        ("precision", steps.precision, BLUE, "--"),
-        ("recall", steps.recall, GREEN, "-."),
-        ("F1", steps.f1, ORANGE, "-"),
-    )
+def thresholds_plot(test: Sweep, calibration: Sweep | None, span: tuple[float, float]) -> Plot:
+    """Draw precision, recall and F1 against the threshold, and F1 on the rows that chose it.
+
+    A band shows where the best threshold of resampled calibration rows lies.
+    """
+    curves: list[tuple[str, Sweep, Sequence[float | None], str, str]] = [
+        ("precision", test, test.precision, BLUE, "--"),
+        ("recall", test, test.recall, GREEN, "-."),
+        ("F1", test, test.f1, ORANGE, "-"),
+    ]
+    if calibration is not None:
+        curves.append(("F1 where it was chosen", calibration, calibration.f1, "black", ":"))
     with _plot() as (axes, finish):
-        axes.set(xlim=_span(steps), ylim=(0, 1.01), xlabel="threshold (logit)")
-        for name, values, colour, style in curves:
-            # Counts at a threshold hold for all thresholds down to the next lower score.
-            axes.plot(steps.thresholds, values, color=colour, linestyle=style, drawstyle="steps-pre",
-                      linewidth=1.4, label=name)  # fmt: skip
-        axes.axvline(steps.thresholds[steps.chosen], color="black", linewidth=1.2, label="chosen")
-        if calibration.threshold_low is not None and calibration.threshold_high is not None:
-            axes.axvspan(calibration.threshold_low, calibration.threshold_high, color=GREY, alpha=0.18,
-                         linewidth=0, label="its 90 % interval")  # fmt: skip
+        axes.set(xlim=span, ylim=(0, 1.01), xlabel="threshold (logit)")
+        for name, sweep, values, colour, style in curves:
+            axes.plot(sweep.threshold, _floats(values), color=colour, linestyle=style, linewidth=1.4,
+                      drawstyle="steps-mid", label=name)  # fmt: skip
+        axes.axvline(test.threshold[test.chosen], color="black", linewidth=1.2, label="chosen")
+        if test.chosen_low is not None and test.chosen_high is not None:
+            axes.axvspan(test.chosen_low, test.chosen_high, color=GREY, alpha=0.18, linewidth=0,
+                         label="its 90 % interval")  # fmt: skip
         axes.legend(loc="best", **_LEGEND)
         return finish()
 
 
-def scores_plot(evidence: HeadEvidence, steps: Steps) -> Plot:
+def scores_plot(drawn: Histogram, threshold: float) -> Plot:
     """Draw how the scores of positives and negatives spread, each in shares of their own number."""
-    low, high = _span(steps)
-    bins = np.linspace(low, high, _BINS + 1)
-    groups = ((0, "without the label", GREY, steps.negatives), (1, "with it", ORANGE, steps.positives))
+    groups = (("without the label", drawn.negatives, GREY), ("with it", drawn.positives, ORANGE))
     with _plot() as (axes, finish):
-        axes.set(xlim=(low, high), xlabel="score (logit)", ylabel="share of the images")
-        for label, name, colour, size in groups:
-            if size:
-                scores = evidence.scores[evidence.labels == label]
-                axes.hist(scores, bins=bins.tolist(), weights=np.full(size, 1 / size), color=colour,
-                          alpha=0.55, label=f"{name} ({size:,})")  # fmt: skip
-        axes.axvline(float(steps.thresholds[steps.chosen]), color="black", linewidth=1.2, label="chosen")
+        axes.set(xlim=_span(drawn, threshold), xlabel="score (logit)", ylabel="share of the images")
+        for name, counts, colour in groups:
+            if size := sum(counts):
+                axes.stairs(np.array(counts) / size, drawn.edges, fill=True, color=colour, alpha=0.55,
+                            label=f"{name} ({size:,})")  # fmt: skip
+        axes.axvline(threshold, color="black", linewidth=1.2, label="chosen")
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.set_ylim(bottom=0)
         axes.legend(loc="best", **_LEGEND)
+        return finish()
+
+
+def reliability_plot(curve: ReliabilityCurve) -> Plot:
+    """Draw the observed share of positives against the probability, with the band of right ones."""
+    with _plot() as (axes, finish):
+        axes.set(xlim=(0, 1), ylim=(0, 1.01), xlabel="probability", ylabel="share that has the label")
+        axes.fill_between(curve.probability, curve.low, curve.high, color=GREY, alpha=0.25, linewidth=0,
+                          label="where right probabilities lie (95 %)")  # fmt: skip
+        axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1.2)
+        axes.plot(curve.probability, curve.observed, color=BLUE, label="this head", **_LINE)
+        axes.legend(loc="upper left", **_LEGEND)
         return finish()
 
 
@@ -141,7 +158,12 @@ def _mark(axes: Axes, x: float, y: float) -> None:
               label="chosen threshold")  # fmt: skip
 
 
-def _span(steps: Steps) -> tuple[float, float]:
-    low, high = float(steps.thresholds[0]), float(steps.thresholds[-1])
-    margin = 0.03 * (high - low) or 0.5
-    return low - margin, high + margin
+def _span(drawn: Histogram | None, threshold: float) -> tuple[float, float]:
+    """The logits to show: those of the histogram, and the threshold."""
+    edges = (threshold,) if drawn is None else (*drawn.edges, threshold)
+    margin = 0.03 * (max(edges) - min(edges)) or 0.5
+    return min(edges) - margin, max(edges) + margin
+
+
+def _floats(values: Sequence[float | None]) -> np.ndarray:
+    return np.array([np.nan if value is None else value for value in values])

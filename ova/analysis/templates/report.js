@@ -27,6 +27,7 @@ const PLACES = {
   roc: (at) => [at.flagged, at.recall],
   thresholds: (at) => [at.threshold, at.f1],
   scores: (at) => [at.threshold, undefined],
+  reliability: (at) => [at.probability, undefined],
 };
 
 function makePlot(figure) {
@@ -45,10 +46,11 @@ function makePlot(figure) {
     },
     show(at) {
       const [across, down] = this.of(at);
+      const outside = across === null || across < -0.001 || across > 1.001;
       const rule = frame.querySelector(".rule");
       const dot = frame.querySelector(".dot");
-      rule.hidden = across === null || figure.dataset.rule === undefined;
-      dot.hidden = across === null || down === null || down === undefined;
+      rule.hidden = outside || figure.dataset.rule === undefined;
+      dot.hidden = outside || down === null || down === undefined;
       if (!rule.hidden) rule.style.left = `${100 * across}%`;
       if (!dot.hidden) {
         dot.style.left = `${100 * across}%`;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,12 @@ from PIL import Image
 from small import draw_images
 
 from ova.analysis.choices import Choices
+from ova.analysis.measures.head import HeadMaterial, measure_head
+from ova.analysis.measures.values import Across, CoOccurrence, Cost, Measured, Slice
 from ova.analysis.report.files import HeadSource, write_report
 from ova.analysis.tables import Analysis, HeadEvidence, analyse_heads
 from ova.heads.calibrate import calibrate_scores
+from ova.heads.scores import Scores
 from ova.progress import Silent
 from ova.workspace import Workspace
 
@@ -36,6 +39,13 @@ class Made:
     sources: tuple[HeadSource, ...]
     files: tuple[Path, ...]
 
+    def alone(self, name) -> tuple[Analysis, list[HeadSource]]:
+        """One head of it: drawing all takes its time."""
+        results = zip(self.analysis.heads, self.analysis.measures, strict=True)
+        heads, measures = zip(*(each for each in results if each[0].name == name), strict=True)
+        sources = [source for source in self.sources if source.evidence.name == name]
+        return replace(self.analysis, heads=heads, measures=measures, across=None), sources
+
 
 def source_of(name, labels, images) -> HeadSource:
     """A head that is a little wrong, and has learnt for five epochs."""
@@ -56,6 +66,26 @@ def source_of(name, labels, images) -> HeadSource:
     return HeadSource(evidence, calibration, history, (5,))
 
 
+def measures_of(source):
+    """All figures, as if the test rows had also been the rows of the calibration."""
+    evidence = source.evidence
+    held_out = Scores(evidence.images, evidence.labels, evidence.logits)
+    cost = Cost(12.3, 0.4, 1, "cpu")
+    material = HeadMaterial(
+        evidence, source.calibration, held_out, evidence.images, source.history, True, cost
+    )
+    return measure_head(material)
+
+
+FIGURE = Measured(0.5, 0.4, 0.6)
+ACROSS = Across(
+    Measured(0.7, 0.6, 0.8),
+    Measured(0.6, 0.5, 0.7),
+    CoOccurrence(("spot", "bar"), ((72, 72), (72, 72)), ((24, 6), (6, 18)), ((20, 11), (11, 19))),
+    (Slice("spot", "bar", True, 6, 12, FIGURE, FIGURE), Slice("spot", "bar", False, 18, 36, FIGURE, FIGURE)),
+)
+
+
 @pytest.fixture(scope="session")
 def made(tmp_path_factory) -> Made:
     """The page of three heads on 72 images: one is scarce and badly named, one has no positive."""
@@ -73,6 +103,9 @@ def made(tmp_path_factory) -> Made:
     analysis = analyse_heads(
         [source.evidence for source in sources], ensemble="cells", mode="argmax", choices=choices
     )
+    by_name = {source.evidence.name: source for source in sources}
+    measures = tuple(measures_of(by_name[head.name]) for head in analysis.heads)
+    analysis = replace(analysis, measures=measures, across=ACROSS)
     folder = workspace.ensemble_output("cells")
     files = write_report(workspace, folder, analysis, sources, Silent())
     return Made(workspace, folder, analysis, sources, tuple(files))

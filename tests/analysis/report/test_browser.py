@@ -34,9 +34,9 @@ def test_the_page_is_whole_quiet_and_fits(browser, made, width, scheme):
     assert all(url == page or url.startswith("data:") for url in requests)
     assert found["title"] == "cells: how good each head is"
     assert [heading for heading in found["headings"] if heading == HOSTILE] == [HOSTILE]
-    assert len(found["tables"]) == 1 + 1 + 2 * 3
+    assert len(found["tables"]) == 1 + 3 + 4 * 3  # summary, across, each head
     assert found["tables"][0] == 1 + 3
-    pictures = 2 * 5 + 2 + sum(len(each) for each in galleries(made))
+    pictures = 2 * 6 + 3 + sum(len(each) for each in galleries(made))
     assert (found["images"], found["broken"], found["anchors"], found["scripts"]) == (pictures, 0, 0, 1)
     assert "cell <u>" in found["text"]
     assert found["width"] <= width
@@ -64,7 +64,7 @@ def test_the_slider_and_its_keys_move_the_figures(browser, made):
     assert [int(start["fields"][name]) for name in ("tp", "fp", "fn", "tn")] == [
         result.counts.tp, result.counts.fp, result.counts.fn, result.counts.tn,
     ]  # fmt: skip
-    assert start["dots"] == [None] * 4
+    assert start["dots"] == [None] * 5
 
     slider = browser.find_element("css selector", "#head-spot input")
     slider.send_keys(Keys.ARROW_LEFT * 9)
@@ -77,11 +77,11 @@ def test_the_slider_and_its_keys_move_the_figures(browser, made):
     assert f"F1 {moved['fields']['f1']}" in moved["text"]
     recall, precision = (float(moved["fields"][name]) for name in ("recall", "precision"))
     flagged = int(moved["fields"]["fp"]) / (evidence.labels == 0).sum()
-    curve, roc, thresholds, scores = moved["dots"]
+    curve, roc, thresholds, scores, reliability = moved["dots"]
     assert curve == pytest.approx([recall, precision / 1.01], abs=2e-3)
     assert roc == pytest.approx([flagged, recall / 1.01], abs=2e-3)
     assert thresholds[1] == pytest.approx(float(moved["fields"]["f1"]) / 1.01, abs=2e-3)
-    assert scores is None
+    assert scores is reliability is None  # a line shows the threshold there
 
     slider.send_keys(Keys.END)
     end = browser.execute_script(READ)

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
-from sklearn.metrics import f1_score
 
 from ova.analysis.report.files import write_report
 from ova.errors import RecipeError
@@ -16,15 +16,11 @@ from ova.progress import Silent
 def test_all_that_is_shown_lies_beside_the_page_as_tables_and_pictures(made):
     assert made.files[0].name == "report.html"
     assert sorted(made.folder.iterdir()) == sorted(made.files)
-    both = ("precision-recall", "roc", "thresholds", "scores", "loss")
-    for name, pictures in {
-        "spot": both,
-        "bar": both,
-        "never": ("scores", "precision-recall", "loss"),
-    }.items():
+    few = ("scores", "reliability", "precision-recall", "loss")
+    for name, pictures in {"spot": (*few, "roc", "thresholds"), "never": few}.items():
         found = {path.name for path in made.files if path.stem.endswith(f"-{name}")}
         expected = {f"{picture}-{name}.png" for picture in pictures}
-        tables = {f"thresholds-{name}.csv", *(f"mistakes-{name}.{kind}" for kind in ("csv", "json", "png"))}
+        tables = {f"mistakes-{name}.{kind}" for kind in ("csv", "json", "png")}
         assert found == expected | tables
     for path in made.files:
         if path.suffix == ".png":
@@ -32,13 +28,7 @@ def test_all_that_is_shown_lies_beside_the_page_as_tables_and_pictures(made):
                 assert np.asarray(image.convert("L")).std() > 5  # not blank
 
 
-def test_tables_hold_what_the_head_decided(made):
-    with (made.folder / "thresholds-spot.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    evidence = next(each.evidence for each in made.sources if each.evidence.name == "spot")
-    for row in rows[:: len(rows) // 7]:
-        decisions = evidence.scores >= np.float32(row["threshold"])
-        assert float(row["f1"]) == pytest.approx(f1_score(evidence.labels, decisions))
+def test_tables_of_mistakes_hold_what_the_head_decided(made):
     mistakes = json.loads((made.folder / "mistakes-spot.json").read_text(encoding="utf-8"))
     counts = next(head.counts for head in made.analysis.heads if head.name == "spot")
     assert mistakes["totals"] == {"false_alarms": counts.fp, "missed": counts.fn}
@@ -50,33 +40,32 @@ def test_tables_hold_what_the_head_decided(made):
 
 
 def test_a_page_without_its_images_says_so_and_keeps_the_figures(made, tmp_path):
-    lost = made.workspace.root / "data" / made.sources[0].evidence.images[0]
     everything = made.workspace.root / "data"
     hidden = everything.rename(made.workspace.root / "hidden")
     try:
         everything.mkdir()
         (everything / "dataset.toml").write_text('labels = "labels.csv"')
-        files = write_report(made.workspace, tmp_path, made.analysis, made.sources, Silent())
+        files = write_report(made.workspace, tmp_path, *made.alone("never"), Silent())
     finally:
         (everything / "dataset.toml").unlink()
         everything.rmdir()
         hidden.rename(everything)
-    assert lost.is_file()
     page = files[0].read_text(encoding="utf-8")
     assert "The images are not shown" in page
     assert "image/jpeg" not in page
-    shown = [path for path in made.files if not (path.name.startswith("mistakes-") and path.suffix == ".png")]
-    assert [path.name for path in files] == [path.name for path in shown]
-    for path, same in zip(files[1:], shown[1:], strict=True):
-        assert path.read_bytes() == same.read_bytes()
+    assert [path.name for path in files[1:]] == [
+        *(f"{name}-never.png" for name in ("scores", "reliability", "precision-recall", "loss")),
+        "mistakes-never.csv",
+        "mistakes-never.json",
+    ]
+    for path in files[1:]:
+        assert path.read_bytes() == (made.folder / path.name).read_bytes()
 
 
 def test_names_never_become_paths(made, tmp_path):
-    from dataclasses import replace
-
-    source = made.sources[0]
+    analysis, (source,) = made.alone("spot")
     evil = replace(source, evidence=replace(source.evidence, name="../evil"))
-    heads = tuple(replace(head, name="../evil") for head in made.analysis.heads if head.name == "spot")
+    analysis = replace(analysis, heads=tuple(replace(head, name="../evil") for head in analysis.heads))
     with pytest.raises(RecipeError, match="not a name"):
-        write_report(made.workspace, tmp_path, replace(made.analysis, heads=heads), [evil], Silent())
+        write_report(made.workspace, tmp_path, analysis, [evil], Silent())
     assert not list(tmp_path.iterdir())
