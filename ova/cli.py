@@ -181,13 +181,18 @@ def analyse(
     heat_maps: Annotated[
         bool, typer.Option("--heat-maps", help="Show where the heads looked in their mistakes.")
     ] = False,
+    baselines: Annotated[
+        bool, typer.Option("--baselines", help="Train classical models on small grey images, to compare.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show how good each head is on its test rows, with intervals, and write a page, tables and curves."""
     from ova.analysis.evidence import analyse_any
 
     with session.progress() as progress:
-        report = analyse_any(session.workspace(), names or [], progress, heat_maps=heat_maps)
+        report = analyse_any(
+            session.workspace(), names or [], progress, heat_maps=heat_maps, baselines=baselines
+        )
     if as_json:
         console.show_json(report.analysis.to_json())
         return

@@ -109,6 +109,12 @@ def analysis(report: Report, title: str) -> None:
     if result.choices is not None and result.choices.accuracy is not None:
         lines.append(f"accuracy of the choice {result.choices.accuracy:.3f}")
     lines += [
+        f"{head.name}: {baseline.name} reaches F1 {baseline.f1.value:.3f}"
+        for head in result.measures
+        for baseline in head.baselines
+        if baseline.seconds is not None and baseline.f1.value is not None
+    ]
+    lines += [
         f"{head.name}: {finding.kind}. {finding.text}"
         for head in result.measures
         for finding in head.findings

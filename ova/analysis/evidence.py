@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ova.analysis.answers import run_answers, write_answers
+from ova.analysis.baselines import trained_baselines
 from ova.analysis.choices import Choices
 from ova.analysis.measures.files import write_measures
 from ova.analysis.measuring import with_measures
@@ -41,6 +42,7 @@ def analyse(
     *,
     heads: Sequence[str] = (),
     heat_maps: bool = False,
+    baselines: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Measure an ensemble, or chosen heads, on test rows, and write tables, curves and a page.
@@ -51,6 +53,7 @@ def analyse(
         heads: Instead of an ensemble: heads, all trained ones if empty; nothing is written then but the
             curves into each head's run.
         heat_maps: Show on the page where the heads looked in their worst mistakes (extra `explain`).
+        baselines: Train classical models on small grey images beside every head; takes a while.
         progress: Told after every head.
 
     Raises:
@@ -70,7 +73,8 @@ def analyse(
         choices = _choices(workspace, name, tested)
     evidence = [head.evidence for head in tested]
     analysis = analyse_heads(evidence, ensemble=name, mode=mode, choices=choices)
-    analysis = with_measures(workspace, analysis, tested, progress)
+    trained = trained_baselines(workspace, tested, progress) if baselines else {}
+    analysis = with_measures(workspace, analysis, tested, progress, trained)
     folder = None if name is None else workspace.ensemble_output(name)
     if folder is None:
         files = _write_plots(analysis, tested, evidence, progress)
@@ -117,6 +121,7 @@ def analyse_any(
     progress: Progress | None = None,
     *,
     heat_maps: bool = False,
+    baselines: bool = False,
 ) -> Report:
     """Measure what is named: one ensemble, or heads; without a name the only ensemble, or all heads.
 
@@ -125,9 +130,9 @@ def analyse_any(
     """
     ensembles = workspace.ensemble_names()
     if not names and len(ensembles) == 1:
-        return analyse(workspace, ensembles[0], heat_maps=heat_maps, progress=progress)
+        return analyse(workspace, ensembles[0], heat_maps=heat_maps, baselines=baselines, progress=progress)
     if len(names) == 1 and names[0] in ensembles:
-        return analyse(workspace, names[0], heat_maps=heat_maps, progress=progress)
+        return analyse(workspace, names[0], heat_maps=heat_maps, baselines=baselines, progress=progress)
     known = workspace.head_names()
     for name in names:
         if name not in known:
@@ -136,7 +141,7 @@ def analyse_any(
                 if name not in ensembles
                 else f"{name!r} is an ensemble; analyse it alone"
             )
-    return analyse(workspace, heads=names, heat_maps=heat_maps, progress=progress)
+    return analyse(workspace, heads=names, heat_maps=heat_maps, baselines=baselines, progress=progress)
 
 
 def _present(workspace: Workspace, name: str, heads: Sequence[str], progress: Progress) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from ova.analysis.belonging import groups_of, read_belonging
 from ova.analysis.measures.across import measure_across
 from ova.analysis.measures.head import HeadMaterial, measure_head
-from ova.analysis.measures.values import Cost
+from ova.analysis.measures.values import Baseline, Cost
 from ova.analysis.tables import Analysis
 from ova.analysis.tested import Tested
 from ova.heads.scores import read_scores
@@ -18,9 +18,20 @@ from ova.workspace import Workspace
 
 
 def with_measures(
-    workspace: Workspace, analysis: Analysis, tested: Sequence[Tested], progress: Progress
+    workspace: Workspace,
+    analysis: Analysis,
+    tested: Sequence[Tested],
+    progress: Progress,
+    baselines: Mapping[str, tuple[Baseline, ...]],
 ) -> Analysis:
     """Return the analysis with all figures of its heads, in its order, and of the heads together.
+
+    Args:
+        workspace: Where the data are named.
+        analysis: What to add to.
+        tested: Its heads.
+        progress: Told after every head.
+        baselines: Trained ones by name of their head.
 
     Raises:
         ArtefactError: Files of a run are damaged.
@@ -30,7 +41,8 @@ def with_measures(
     progress.start("measuring heads", len(tested))
     measures = []
     for result in analysis.heads:
-        measures.append(measure_head(_material(by_name[result.name], belonging)))
+        found = measure_head(_material(by_name[result.name], belonging))
+        measures.append(replace(found, baselines=(*found.baselines, *baselines.get(found.name, ()))))
         progress.advance("measuring heads", len(measures))
     across = measure_across([by_name[result.name].evidence for result in analysis.heads], belonging)
     return replace(analysis, measures=tuple(measures), across=across)

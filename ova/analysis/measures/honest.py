@@ -52,9 +52,12 @@ def honest_f1(
     def rule(scores: Logits, truth: Labels) -> Calibration:
         return _again(scores, truth, calibration, proper_loss)
 
-    # Where the default was kept, nothing was chosen on these rows, so that nothing is too good.
-    kept = calibration.method == KEPT_DEFAULT
-    nested = apparent if kept else nested_f1(logits, labels, groups, rule)
+    if calibration.adaptation is not None:
+        nested = Measured(None, reason="the threshold was adapted to images without labels")
+    elif calibration.method == KEPT_DEFAULT:  # nothing was chosen on these rows: nothing is too good
+        nested = apparent
+    else:
+        nested = nested_f1(logits, labels, groups, rule)
     return HonestF1(apparent, nested, measured_f1(test), FOLDS)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -8,6 +9,7 @@ from scipy import stats
 
 from ova.analysis.measures.honest import FOLDS, _folds, honest_f1, measured_f1, nested_f1
 from ova.heads.calibrate import calibrate_scores
+from ova.heads.calibration import Adaptation
 from ova.metrics import Counts, f1_interval
 
 # Population F1 is known: (positives, negatives) as in the reference's "unequal variance" and "two clusters".
@@ -104,6 +106,14 @@ def test_a_default_threshold_chose_nothing_so_that_its_f1_is_honest():
     assert found.apparent.value is not None
     assert found.test.value is None
     assert found.test.reason == "no labelled rows"
+
+
+def test_a_threshold_that_was_adapted_without_labels_has_no_nested_f1():
+    scores, labels, images = sample(7)
+    adaptation = Adaptation(100, 0.06, 0.02, 0.03, "0" * 64, "1" * 64)
+    calibration = replace(calibrate_scores(scores, labels), adaptation=adaptation)
+    found = honest_f1(scores, labels, images, calibration, Counts())
+    assert (found.nested.value, found.nested.reason[:25]) == (None, "the threshold was adapted")
 
 
 @pytest.mark.parametrize(
