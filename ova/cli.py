@@ -120,6 +120,7 @@ def train(
     jobs: Annotated[int, typer.Option(min=1, help="Heads to train side by side.")] = 1,
     device: Device = "auto",
     again: Annotated[bool, typer.Option("--again", help="Train anew what has not changed, too.")] = False,
+    track: Annotated[list[str] | None, typer.Option(help="tensorboard or mlflow; repeat it.")] = None,
     as_json: Json = False,
 ) -> None:
     """Train the named heads, or all: score and calibrate them too. Goes on where it was interrupted."""
@@ -129,7 +130,14 @@ def train(
     workspace = session.workspace()
     with session.progress() as progress, console.stop_on_signal() as stop:
         outcomes = train_heads(
-            workspace, heads or (), jobs=jobs, device=device, again=again, progress=progress, should_stop=stop
+            workspace,
+            heads or (),
+            jobs=jobs,
+            device=device,
+            again=again,
+            trackers=track or (),
+            progress=progress,
+            should_stop=stop,
         )
     render.outcomes(outcomes, as_json=as_json)
     render.outcome_errors(outcomes)

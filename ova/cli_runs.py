@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from ova import console, render_runs
-from ova.recipes import load_recipe
 from ova.session import Json, session
 
 Compared = Annotated[
@@ -48,6 +47,7 @@ def tune(
     from ova.heads.held_out import read_criterion
     from ova.heads.tune.space import SpaceSettings
     from ova.heads.tune.study import TuneSettings
+    from ova.recipes import load_recipe
 
     searched = SpaceSettings() if space is None else load_recipe(space, SpaceSettings)
     settings = TuneSettings(trials, minutes, read_criterion(by), seed, searched)

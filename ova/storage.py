@@ -2,7 +2,7 @@
 
 A file is written under a temporary name in its own folder, synced, renamed, and the folder is synced: a crash
 leaves either the old file or the new one. Contents are safetensors, strict JSON, CSV or ONNX bytes.
-Optuna writes its own journal (`ova.heads.tune.journal`): lines of JSON from which no model is made.
+Optuna, TensorBoard and MLflow write their own journals and logs, from which no model is made.
 """
 
 from __future__ import annotations

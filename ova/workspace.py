@@ -138,6 +138,11 @@ class Workspace:
         """The folder of an exported ensemble and its analysis."""
         return self.root / "runs" / "ensembles" / slug(name)
 
+    @property
+    def mlflow_store(self) -> Path:
+        """The database of MLflow, where no other is named."""
+        return self.root / "runs" / "mlflow.db"
+
     def tuning(self, name: str) -> Path:
         """The folder of all searches for a better recipe of a head."""
         return self.root / "runs" / "tune" / slug(name)

@@ -19,6 +19,7 @@ from ova.heads.device import choose_device
 from ova.heads.fit import Interrupted
 from ova.heads.plan import HeadSkipped, store_spec
 from ova.heads.recipe import read_head_recipe
+from ova.heads.trackers import check_trackers
 from ova.heads.train import HeadOutcome, train_head
 from ova.progress import Progress, Silent
 from ova.workspace import Workspace
@@ -33,6 +34,7 @@ def train_heads(
     jobs: int = 1,
     device: str = "auto",
     again: bool = False,
+    trackers: Sequence[str] = (),
     progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> list[HeadOutcome]:
@@ -45,6 +47,7 @@ def train_heads(
             bit-identical only for the same number of threads, which every record holds.
         device: auto, cpu, cuda, cuda:N or mps.
         again: Train anew even what has not changed.
+        trackers: What else is told of every epoch: "tensorboard", "mlflow".
         progress: Told after every image and epoch.
         should_stop: Asked after every step.
 
@@ -53,7 +56,7 @@ def train_heads(
 
     Raises:
         RecipeError: A name has no recipe, a recipe or the device is wrong, or there is nothing to train.
-        EnvironmentFault: This machine has no such device.
+        EnvironmentFault: This machine has no such device, or a tracker is not installed.
         DataError: Labels or images are refused.
     """
     progress = progress or Silent()
@@ -61,11 +64,14 @@ def train_heads(
     if not names:
         raise RecipeError(f"no head to train: {workspace.root / 'heads'} has no recipe; ova init writes some")
     choose_device(device)  # a wrong name is told before any image is read
+    check_trackers(trackers, workspace)
     specs = [store_spec(read_head_recipe(workspace, name)) for name in names]
     dataset = open_dataset(workspace, specs, progress)
     if jobs > 1 and len(names) > 1:
-        return _side_by_side(workspace, names, jobs, device, again, progress, should_stop)
-    return [_train_one(workspace, dataset, name, device, again, progress, should_stop) for name in names]
+        return _side_by_side(workspace, names, jobs, device, again, trackers, progress, should_stop)
+    return [
+        _train_one(workspace, dataset, name, device, again, trackers, progress, should_stop) for name in names
+    ]
 
 
 def _train_one(
@@ -74,13 +80,21 @@ def _train_one(
     name: str,
     device: str,
     again: bool,
+    trackers: Sequence[str],
     progress: Progress,
     should_stop: Callable[[], bool],
 ) -> HeadOutcome:
     """Train one head and turn whatever happens to it into an outcome."""
     try:
         return train_head(
-            workspace, dataset, name, device=device, again=again, progress=progress, should_stop=should_stop
+            workspace,
+            dataset,
+            name,
+            device=device,
+            again=again,
+            trackers=trackers,
+            progress=progress,
+            should_stop=should_stop,
         )
     except HeadSkipped as error:
         return HeadOutcome(name, "skipped", str(error))
@@ -102,6 +116,7 @@ def _side_by_side(
     jobs: int,
     device: str,
     again: bool,
+    trackers: Sequence[str],
     progress: Progress,
     should_stop: Callable[[], bool],
 ) -> list[HeadOutcome]:
@@ -115,7 +130,8 @@ def _side_by_side(
     try:
         with watching(workspace, names, progress, should_stop=should_stop, stop_file=stop_file):
             arriving: Iterable[HeadOutcome] = parallel(
-                delayed(_in_worker)(workspace.root, name, device, again, threads, stop_file) for name in names
+                delayed(_in_worker)(workspace.root, name, device, again, trackers, threads, stop_file)
+                for name in names
             )  # pyright: ignore[reportAssignmentType] (joblib does not say what it yields)
             for outcome in arriving:
                 outcomes[outcome.name] = outcome
@@ -129,7 +145,9 @@ def _side_by_side(
     return [outcomes[name] for name in names]
 
 
-def _in_worker(root: Path, name: str, device: str, again: bool, threads: int, stop_file: Path) -> HeadOutcome:
+def _in_worker(
+    root: Path, name: str, device: str, again: bool, trackers: Sequence[str], threads: int, stop_file: Path
+) -> HeadOutcome:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent decides
     torch.set_num_threads(threads)
     workspace = Workspace(root)
@@ -137,4 +155,4 @@ def _in_worker(root: Path, name: str, device: str, again: bool, threads: int, st
         dataset = open_dataset(workspace, [store_spec(read_head_recipe(workspace, name))])
     except OvaError as error:
         return HeadOutcome(name, "failed", str(error))
-    return _train_one(workspace, dataset, name, device, again, Silent(), stop_file.exists)
+    return _train_one(workspace, dataset, name, device, again, trackers, Silent(), stop_file.exists)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -24,6 +24,7 @@ from ova.heads.plan import HeadPlan, plan_head, store_spec
 from ova.heads.prototypes import require_clustering
 from ova.heads.results import make_record, write_all_scores
 from ova.heads.runs import RunFolder, new_run, run_of_digest, use_run
+from ova.heads.trackers import OnEpoch, tracking
 from ova.heads.weights import WeightsOrigin, is_non_commercial
 from ova.progress import Progress, Silent
 from ova.storage import write_csv, write_json, write_tensors
@@ -48,6 +49,7 @@ def train_head(
     *,
     device: str = "auto",
     again: bool = False,
+    trackers: Sequence[str] = (),
     progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> HeadOutcome:
@@ -59,6 +61,7 @@ def train_head(
         name: Name of the head's recipe.
         device: auto, cpu, cuda, cuda:N or mps.
         again: Train anew even if nothing has changed since the last run.
+        trackers: What else is told of every epoch, see `ova.heads.trackers`.
         progress: Told after every epoch.
         should_stop: Asked after every step.
 
@@ -77,8 +80,10 @@ def train_head(
         return HeadOutcome(name, "kept", run=run.path.name)
     balances = _plan_balances(plan)
     run = run or _begin_run(workspace, dataset, plan)
-    with _only_one(run):
-        _train(workspace, dataset, plan, balances, run, choose_device(device), progress, should_stop)
+    with _only_one(run), tracking(trackers, workspace, plan, run) as on_epoch:
+        _train(
+            workspace, dataset, plan, balances, run, choose_device(device), progress, should_stop, on_epoch
+        )
         calibrate_run(run, plan.recipe.calibration)
         use_run(workspace, name, run)
     return HeadOutcome(name, "trained", run=run.path.name)
@@ -93,12 +98,13 @@ def _train(
     device: torch.device,
     progress: Progress,
     should_stop: Callable[[], bool],
+    on_epoch: OnEpoch | None,
 ) -> None:
     store = dataset.stores[store_spec(plan.recipe)]
     backbone, size = plan.recipe.backbone, plan.recipe.input.shape
     channels = plan.recipe.input.channels
     classifier = classifier_keys(backbone.name, channels=channels, size=size)
-    job = Job(plan, store, input_spec(plan, store), classifier, device, run)
+    job = Job(plan, store, input_spec(plan, store), classifier, device, run, on_epoch)
     for line in _describe(plan, balances):
         progress.say(f"{plan.name}: {line}")
 
