@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from browsing import look, requests_of
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, precision_score, recall_score
 
 from ova.analysis.report.files import SHOWN
 
@@ -75,6 +75,9 @@ def test_the_slider_and_its_keys_move_the_figures(browser, made):
     assert moved["fields"]["f1"] == f"{f1_score(evidence.labels, decisions):.3f}"
     assert int(moved["fields"]["tp"]) == int((decisions & (evidence.labels == 1)).sum())
     assert f"F1 {moved['fields']['f1']}" in moved["text"]
+    assert moved["fields"]["precision"] == f"{precision_score(evidence.labels, decisions):.3f}"
+    assert moved["fields"]["recall"] == f"{recall_score(evidence.labels, decisions):.3f}"
+    assert moved["fields"]["recall"] != moved["fields"]["precision"]
     recall, precision = (float(moved["fields"][name]) for name in ("recall", "precision"))
     flagged = int(moved["fields"]["fp"]) / (evidence.labels == 0).sum()
     curve, roc, thresholds, scores, reliability = moved["dots"]
