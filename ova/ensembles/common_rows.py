@@ -46,6 +46,8 @@ class ScoredHead(Protocol):
 class CommonRows:
     """Rows in the order of their names."""
 
+    images: tuple[str, ...]
+    """(n,) names."""
     logits: NDArray[np.float64]
     """(n, K) raw."""
     labels: NDArray[np.int8]
@@ -67,7 +69,7 @@ class CommonRows:
             rows = [row_of[image] for image in common]
             logits.append(head.scores.logits[rows])
             labels.append(head.scores.labels[rows])
-        return cls(np.stack(logits, axis=1), np.stack(labels, axis=1))
+        return cls(tuple(common), np.stack(logits, axis=1), np.stack(labels, axis=1))
 
     def __len__(self) -> int:
         return len(self.logits)
@@ -81,7 +83,8 @@ class CommonRows:
         single = self.labels.sum(axis=1) <= 1
         if not single.any():
             raise DataError("every calibration row has several labels; argmax mode needs one class per image")
-        return CommonRows(self.logits[single], self.labels[single])
+        images = tuple(image for image, kept in zip(self.images, single.tolist(), strict=True) if kept)
+        return CommonRows(images, self.logits[single], self.labels[single])
 
     @property
     def classes(self) -> NDArray[np.int64]:

@@ -9,10 +9,14 @@ import numpy as np
 
 from ova.digests import digest_json
 from ova.ensembles.common_rows import CommonRows, ScoredHead
+from ova.ensembles.coupling import coupling_constants
 from ova.ensembles.decide import decide
+from ova.ensembles.matrix_scaling import fit_matrix
 from ova.ensembles.micro import micro_thresholds
 from ova.ensembles.recipe import EnsembleRecipe
-from ova.ensembles.rule import Coupling, Rule, plain_rule
+from ova.ensembles.rule import Rule, plain_rule
+from ova.ensembles.stacking import fit_stack
+from ova.errors import DataError
 from ova.progress import Progress, Silent
 
 
@@ -43,10 +47,15 @@ def fit_rule(
         abstain_below=recipe.abstain_below,
         recipe_digest=digest_json(recipe.model_dump(mode="json")),
     )
+    judged: Sequence[ScoredHead] = heads
+    if recipe.stacking == "auto" and len(heads) > 1:
+        stacked = fit_stack(heads)
+        judged = stacked.heads
+        rule = replace(rule, stack=stacked.stack, thresholds=_thresholds(judged), notes=stacked.notes)
     if recipe.mode == "argmax":
-        rule = replace(rule, coupling=_coupling(recipe))
+        rule = _coupled(recipe, heads, rule, none_prior)
     if recipe.objective == "micro-f1":
-        found = micro_thresholds(heads)
+        found = micro_thresholds(judged)
         rule = replace(rule, thresholds=found.thresholds, objective=recipe.objective)
         rule = _noted(rule, found.told)
     if recipe.abstain_below is not None:
@@ -56,8 +65,36 @@ def fit_rule(
     return rule
 
 
-def _coupling(recipe: EnsembleRecipe) -> Coupling:
-    return "odds" if recipe.coupling == "auto" else recipe.coupling
+def _thresholds(heads: Sequence[ScoredHead]) -> tuple[float, ...]:
+    return tuple(head.calibration.threshold for head in heads)
+
+
+def _coupled(
+    recipe: EnsembleRecipe, heads: Sequence[ScoredHead], rule: Rule, none_prior: float | None
+) -> Rule:
+    """Choose where the scores of argmax mode come from."""
+    if recipe.coupling in ("odds", "margin"):
+        return replace(rule, coupling=recipe.coupling)
+    rule = replace(rule, coupling="odds")
+    calibrations = [head.calibration for head in heads]
+    if any(each.adaptation for each in calibrations):
+        return _noted(
+            rule, "odds coupling: a head was moved to another prior than that of its calibration rows"
+        )
+    assert none_prior is not None  # noqa: S101 (argmax mode)
+    offsets, none = coupling_constants([each.prior for each in calibrations], none_prior)
+    forced = recipe.coupling == "matrix"
+    try:
+        rows = CommonRows.of(heads).of_one_class()
+    except DataError as error:
+        if forced:
+            raise
+        return _noted(rule, f"odds coupling: {error}")
+    odds = decide(calibrations, [head.name for head in heads], rule, none_prior, rows.logits).log_odds
+    scaled = fit_matrix(odds, rows.classes, np.append(offsets, none), forced=forced)
+    if scaled.matrix is not None:
+        rule = replace(rule, coupling="matrix", matrix=scaled.matrix)
+    return _noted(rule, scaled.told)
 
 
 def _noted(rule: Rule, note: str) -> Rule:

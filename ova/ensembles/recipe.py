@@ -35,8 +35,11 @@ class EnsembleRecipe(Settings):
     exclusive: tuple[tuple[str, ...], ...] = ()
     """Groups of heads of which at most one may fire, as `[["normal", "crack"]]`; multilabel only."""
 
-    coupling: Literal["auto", "odds", "margin"] = "auto"
-    """How argmax compares heads: by their odds, or by their margins above their thresholds."""
+    stacking: Literal["auto", "off"] = "off"
+    """`auto`: a head also listens to the others where that is proven to help on calibration rows."""
+
+    coupling: Literal["auto", "odds", "matrix", "margin"] = "auto"
+    """How argmax compares heads: odds, a learnt matrix, margins; auto: odds unless a matrix is better."""
 
     abstain_below: float | None = Field(default=None, gt=0, lt=1)
     """Make no choice if the chosen class is less probable than this (argmax only)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from ova.ensembles.fit_rule import fit_rule
 from ova.ensembles.recipe import EnsembleRecipe
 from ova.errors import DataError
 from ova.heads.calibrate import calibrate_scores
-from ova.heads.calibration import Calibration
+from ova.heads.calibration import Adaptation, Calibration
 from ova.heads.recipe import CalibrationSettings
 from ova.heads.scores import Scores
 
@@ -58,7 +58,9 @@ def test_by_default_the_heads_decide_alone():
     assert rule.thresholds == tuple(head.calibration.threshold for head in heads)
     assert (rule.coupling, rule.stack, rule.exclusive, rule.notes) == (None, None, (), ())
     assert rule.recipe_digest == digest_json(recipe_of().model_dump(mode="json"))
-    assert fit_rule(recipe_of(mode="argmax"), heads, 0.6).coupling == "odds"
+    argmax = fit_rule(recipe_of(mode="argmax"), heads, 0.6)
+    assert (argmax.coupling, argmax.matrix) == ("odds", None)
+    assert "odds coupling" in argmax.notes[0]
     assert fit_rule(recipe_of(mode="argmax", coupling="margin"), heads, 0.6).coupling == "margin"
 
 
@@ -77,11 +79,41 @@ def test_micro_f1_moves_thresholds_and_says_so():
     assert "micro F1 over 3 heads" in rule.notes[0]
 
 
+def test_a_matrix_may_be_asked_for():
+    rule = fit_rule(recipe_of(mode="argmax", coupling="matrix"), scored_heads(), 0.6)
+    assert rule.coupling == "matrix"
+    assert rule.matrix.fits(4, 3)
+
+
+def test_without_rows_in_common_argmax_still_couples_odds():
+    first, *rest = scored_heads()
+    away = Scores(
+        tuple(f"x{image}" for image in first.scores.images), first.scores.labels, first.scores.logits
+    )
+    heads = [Scored("a", first.calibration, first.settings, away), *rest]
+    rule = fit_rule(recipe_of(mode="argmax"), heads, 0.6)
+    assert rule.coupling == "odds"
+    assert "no calibration row in common" in rule.notes[0]
+    with pytest.raises(DataError, match="in common"):
+        fit_rule(recipe_of(mode="argmax", coupling="matrix"), heads, 0.6)
+
+
+def test_heads_at_another_prior_neither_stack_nor_learn_a_matrix():
+    first, *rest = scored_heads()
+    moved = replace(
+        first.calibration, adaptation=Adaptation(100, 0.2, 0.3, 0.4, "d", "calibration-0001.json")
+    )
+    heads = [Scored("a", moved, first.settings, first.scores), *rest]
+    rule = fit_rule(recipe_of(mode="argmax", stacking="auto"), heads, 0.6)
+    assert (rule.stack, rule.matrix) == (None, None)
+    assert all("another prior" in note for note in rule.notes)
+
+
 def test_the_cost_of_withheld_choices_is_told():
     heads = scored_heads()
     rule = fit_rule(recipe_of(mode="argmax", abstain_below=0.9), heads, 0.65)
     assert rule.abstain_below == 0.9
-    assert "of 600 calibration rows" in rule.notes[0]
+    assert "of 600 calibration rows" in rule.notes[-1]
 
 
 def test_rows_in_common_do_not_depend_on_their_order():
@@ -103,7 +135,8 @@ def test_rows_in_common_do_not_depend_on_their_order():
 
 def test_rows_with_several_labels_have_no_class():
     labels = np.array([[1, 1], [0, 0], [0, 1]], np.int8)
-    rows = CommonRows(np.zeros((3, 2)), labels).of_one_class()
+    rows = CommonRows(("x", "y", "z"), np.zeros((3, 2)), labels).of_one_class()
+    assert rows.images == ("y", "z")
     assert rows.classes.tolist() == [2, 1]
     with pytest.raises(DataError, match="several labels"):
-        CommonRows(np.zeros((1, 2)), labels[:1]).of_one_class()
+        CommonRows(("x",), np.zeros((1, 2)), labels[:1]).of_one_class()
