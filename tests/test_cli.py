@@ -97,7 +97,11 @@ def test_the_whole_flow(make_workspace: Callable[..., Workspace], run_cli: Run) 
     for ensemble in ENSEMBLES:
         assert ova_json("export", ensemble)["parity"]["decision_flips"] == 0
     result = ova_json("analyse", "both")
-    assert set(result) == {"ensemble", "mode", "macro_f1", "heads"}
+    assert set(result) == {"ensemble", "mode", "macro_f1", "heads", "across"}
+    assert result["across"]["macro_f1"]["value"] == result["macro_f1"]
+    assert {"honest_f1", "measures", "reliability", "findings", "baselines", "cost"} <= set(
+        result["heads"][0]
+    )
     assert {
         "f1",
         "f1_low",

@@ -48,6 +48,11 @@ def test_over_fit_is_seen_and_told_in_figures():
     assert "augment more" in finding.text
 
 
+def test_losses_that_rise_together_are_no_over_fit():
+    rising = np.where(EPOCHS < 10, FALLING, FALLING[8] * 1.05 ** (EPOCHS - 9))
+    assert kinds(history(rising, rising + 0.02)) == ["diverging"]
+
+
 def test_gap_without_a_rise_is_over_fit_too():
     (finding,) = diagnose(history(train=FALLING - 0.08, validation=FALLING + 0.15), "crack")
     assert finding.kind == "over-fit"
