@@ -199,7 +199,11 @@ class CombinedModel:
         manifest = self.manifest
         names = [head.name for head in manifest.heads]
         decided = decide(manifest.heads, names, manifest.rule, manifest.none_prior, row["logits"][None])
-        return not (np.isfinite(row["logits"]).all() and decided.slack[0] > _CLOSE_CALL)
+        slack = float(decided.slack[0])
+        if "scores" in row:
+            second, first = np.sort(row["scores"])[-2:].tolist()
+            slack = min(slack, first - second)
+        return not (np.isfinite(row["logits"]).all() and slack > _CLOSE_CALL)
 
     def _answer(self, name: str, outcome: Outputs | str) -> Prediction:
         if isinstance(outcome, str):

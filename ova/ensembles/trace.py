@@ -25,7 +25,7 @@ _ROOM_FOR_GRAPH = 64 * 1024 * 1024
 # Traced sizes: a batch of 1 would be taken for a constant, and equal sides for one and the same.
 _TRACED_SHAPE = (2, 37, 41)
 # Raise it with any change to what `CombinedNetwork.logits` computes: older graphs are then not taken over.
-_GRAPH_VERSION = 1
+_GRAPH_VERSION = 2
 
 
 def networks_digest(heads: Sequence[HeadEntry]) -> str:
@@ -97,8 +97,9 @@ def _trace(
         )
     if program is None:  # only the deprecated exporter returns nothing
         raise ArtefactError("torch gave no ONNX program")
-    _tidy(program.model_proto, free)
-    return program.model_proto
+    model = program.model_proto  # made anew by every access
+    _tidy(model, free)
+    return model
 
 
 def _tidy(model: onnx.ModelProto, free: Sequence[str]) -> None:

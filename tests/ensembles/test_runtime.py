@@ -147,7 +147,8 @@ class NoisySession:
 def noisy(exported) -> tuple[CombinedModel, NoisySession]:
     model = CombinedModel.load(exported.folder, threads=1)
     heads = tuple(replace(head, threshold=0.5) for head in model.manifest.heads)
-    model.manifest = replace(model.manifest, heads=heads)
+    rule = replace(model.manifest.rule, thresholds=(0.5, 0.5, 0.5))
+    model.manifest = replace(model.manifest, heads=heads, rule=rule)
     session = NoisySession(0.5)
     model._session = session  # type: ignore[assignment]
     return model, session
