@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from ova.data.resize import resize_pixels
 from ova.ensembles.combined import CalibratedHead
 from ova.ensembles.decide import decide
 from ova.ensembles.manifest import Manifest, ParityEntry
+from ova.ensembles.rule import Rule
 from ova.ensembles.runtime import CombinedModel
 from ova.errors import ArtefactError, DataError, RecipeError, first_few
 from ova.heads.head import Head
@@ -90,11 +91,23 @@ def _reference(heads: Sequence[CalibratedHead], images: Sequence[RealImage], man
     logits = np.concatenate(rows)
     calibrations = [head.calibration for head in heads]
     names = [head.name for head in heads]
-    decided = decide(calibrations, names, manifest.rule, manifest.none_prior, logits)
+    decided = decide(calibrations, names, _own_thresholds(heads, manifest.rule), manifest.none_prior, logits)
     texts = (*manifest.labels, None, None)
     choices = [len(heads)] * len(logits) if decided.choice is None else decided.choice.tolist()
     unsure = [index > len(heads) for index in choices]
     return _Expected(logits, decided.decisions, [texts[index] for index in choices], unsure)
+
+
+def _own_thresholds(heads: Sequence[CalibratedHead], rule: Rule) -> Rule:
+    """Take thresholds from the calibrations wherever the rule has not set its own."""
+    if rule.objective is not None:
+        return rule
+    stacked = rule.stack.heads if rule.stack is not None else ()
+    pairs = zip(heads, rule.thresholds, strict=True)
+    return replace(
+        rule,
+        thresholds=tuple(cut if head.name in stacked else head.calibration.threshold for head, cut in pairs),
+    )
 
 
 def _decoded(image: RealImage, manifest: Manifest) -> NDArray[np.uint8]:
