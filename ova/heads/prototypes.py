@@ -10,8 +10,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ova.errors import EnvironmentFault
-
 _CHUNK = 4096
 
 
@@ -25,13 +23,9 @@ def choose_prototypes(vectors: NDArray[np.float32], count: int, seed: int) -> ND
         vectors: (N, D) of the rows to choose from.
         count: From 1; all rows are returned if there are no more.
         seed: Decides where the clusters start.
-
-    Raises:
-        EnvironmentFault: scikit-learn is not installed.
     """
     if count >= len(vectors):
         return np.arange(len(vectors))
-    require_clustering()
     from sklearn.cluster import MiniBatchKMeans
     from threadpoolctl import threadpool_limits
 
@@ -46,20 +40,6 @@ def choose_prototypes(vectors: NDArray[np.float32], count: int, seed: int) -> ND
     farthest = np.argsort(np.where(chosen, -1.0, distances), kind="stable")[::-1]
     chosen[farthest[: count - len(first)]] = True
     return np.flatnonzero(chosen)
-
-
-def require_clustering() -> None:
-    """Look for scikit-learn before any image is read for it.
-
-    Raises:
-        EnvironmentFault: It is not installed.
-    """
-    try:
-        import sklearn.cluster  # noqa: F401
-    except ImportError as error:
-        raise EnvironmentFault(
-            'balance.prototypes needs scikit-learn; install it with: pip install "ova[balance]"'
-        ) from error
 
 
 def _distances(

@@ -21,7 +21,6 @@ from ova.heads.history import write_history
 from ova.heads.inputs import input_spec
 from ova.heads.members import Job, assemble, fit_member, initial_network
 from ova.heads.plan import HeadPlan, plan_head, store_spec
-from ova.heads.prototypes import require_clustering
 from ova.heads.results import make_record, write_all_scores
 from ova.heads.runs import RunFolder, new_run, run_of_digest, use_run
 from ova.heads.trackers import OnEpoch, tracking
@@ -128,8 +127,6 @@ def _train(
 
 def _plan_balances(plan: HeadPlan) -> list[Balance]:
     """Plan the balance of every member, and refuse what cannot be done before there is a run."""
-    if plan.recipe.balance.prototypes is not None:
-        require_clustering()
     labels = [plan.join(training).labels for training, _ in plan.members]
     return [plan_balance(each, plan.recipe.balance) for each in labels]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -109,14 +108,12 @@ def test_without_pretrained_weights_pixels_are_compared_and_with_them_features(
 @pytest.mark.parametrize(
     ("balance", "told"),
     [
-        ({"prototypes": 12}, r'pip install "ova\[balance\]"'),
         ({"sampler": "balanced", "pos_weight": 3.0}, "twice"),
     ],
 )
 def test_what_cannot_be_done_is_told_before_there_is_a_run(
-    make_workspace: Make, monkeypatch: pytest.MonkeyPatch, balance: dict[str, object], told: str
+    make_workspace: Make, balance: dict[str, object], told: str
 ) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
     workspace = make_workspace({"spot": head_recipe(balance=balance)})
     with pytest.raises(OvaError, match=told):
         train(workspace)

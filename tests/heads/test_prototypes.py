@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +11,6 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.metrics import pairwise_distances
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from ova.errors import EnvironmentFault
 from ova.heads.prototypes import choose_prototypes
 
 
@@ -80,10 +77,3 @@ def test_the_seed_alone_decides_whatever_the_number_of_threads(monkeypatch: pyte
     assert found[0] == found[1]
     assert set(used) == {1}
     assert choose_prototypes(vectors, 30, seed=6).tolist() != found[0]
-
-
-def test_a_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
-    with pytest.raises(EnvironmentFault, match=r'pip install "ova\[balance\]"') as missing:
-        choose_prototypes(np.zeros((3, 2), np.float32), 2, seed=0)
-    assert "\n" not in str(missing.value)
