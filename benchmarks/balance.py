@@ -81,7 +81,7 @@ def run_way(workspace: Workspace, dataset: Dataset, way: str, seed: int, images:
     train_head(workspace, dataset, name, device="cpu", again=True)
     run, head = current_run(workspace, name), load_head(workspace, name)
     scores = read_scores(run.test_scores)
-    raw, calibrated = scores.logits, head.calibration.slope * scores.logits + head.calibration.intercept
+    raw, calibrated = scores.logits, head.calibration.calibrated(scores.logits)
     return {
         "way": way,
         "seed": seed,

@@ -76,6 +76,6 @@ def _coupled(fit_logits: Scores, classes: NDArray[np.int64], test_logits: Scores
     heads = [
         calibrate_scores(fit_logits[:, k], labels[:, k], pos_weight=float(WEIGHTS[k])) for k in range(NONE)
     ]
-    calibrated = [head.slope * test_logits[:, k] + head.intercept for k, head in enumerate(heads)]
+    calibrated = [head.calibrated(test_logits[:, k]) for k, head in enumerate(heads)]
     priors = [head.prior for head in heads]
     return choose(couple(np.column_stack(calibrated), priors, none_prior_of(labels)))

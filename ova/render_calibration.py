@@ -17,7 +17,16 @@ def calibrations(done: Mapping[str, Calibration], *, as_json: bool) -> None:
     if as_json:
         show_json({name: calibration.to_json() for name, calibration in done.items()})
         return
-    header = ("head", "threshold (logit)", "objective", "method", "positives", "negatives", "note")
+    header = (
+        "head",
+        "threshold (logit)",
+        "objective",
+        "method",
+        "positives",
+        "negatives",
+        "probabilities",
+        "note",
+    )
     rows = [
         (
             name,
@@ -26,6 +35,7 @@ def calibrations(done: Mapping[str, Calibration], *, as_json: bool) -> None:
             each.method,
             str(each.positives),
             str(each.negatives),
+            each.curve.kind if each.curve else "Platt",
             each.note or "",
         )
         for name, each in done.items()

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ova.ensembles.coupling import choose, class_probabilities, couple
 from ova.ensembles.rule import Rule, conflicts, longest_chain
+from ova.heads.curve import Curve
 
 Array = NDArray[np.float64]
 LEAST_MARGIN = 1e-6
@@ -33,6 +34,11 @@ class Mapped(Protocol):
     @property
     def intercept(self) -> float:
         """See `slope`."""
+        ...
+
+    @property
+    def curve(self) -> Curve | None:
+        """Logit -> log odds in place of slope and intercept."""
         ...
 
     @property
@@ -112,7 +118,11 @@ def _with_choice(decided: Decided, scores: Array, coupled: Array, rule: Rule) ->
 
 def calibrate_all(heads: Sequence[Mapped], logits: Array) -> Array:
     """Return log odds (n, K) of raw logits (n, K)."""
-    return logits * [head.slope for head in heads] + [head.intercept for head in heads]
+    odds = logits * [head.slope for head in heads] + [head.intercept for head in heads]
+    for place, head in enumerate(heads):
+        if head.curve is not None:
+            odds[:, place] = head.curve(logits[:, place])
+    return odds
 
 
 def stacked_heads(rule: Rule, names: Sequence[str]) -> NDArray[np.bool_]:

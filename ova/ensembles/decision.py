@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ova.ensembles.coupling import coupling_constants
+from ova.ensembles.curves import Curves
 from ova.ensembles.decide import LEAST_MARGIN, Mapped, levels, stacked_heads
 from ova.ensembles.rule import Rule, conflicts, longest_chain
 from ova.errors import ArtefactError, DataError
@@ -56,6 +57,8 @@ class Decision(nn.Module):
             raise ArtefactError("a threshold is not exact in float32; calibrate the heads again")
         self._keep("slopes", [each.slope for each in calibrations])
         self._keep("intercepts", [each.intercept for each in calibrations])
+        bent = any(each.curve is not None for each in calibrations)
+        self.curves = Curves([each.curve for each in calibrations]) if bent else None
         if rule.stack is not None:
             self._keep("stack", rule.stack.matrix.weights)
             self._keep("stack_biases", rule.stack.matrix.biases)
@@ -75,6 +78,8 @@ class Decision(nn.Module):
             score; K is none, K + 1 that no choice is made.
         """
         odds = self.slopes * logits + self.intercepts
+        if self.curves is not None:
+            odds = self.curves(logits, odds)
         values = logits
         if self.rule.stack is not None:
             mixed = torch.matmul(odds, self.stack.T) + self.stack_biases

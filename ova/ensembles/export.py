@@ -176,6 +176,7 @@ def _entry(head: ExportableHead, output_names: Mapping[str, str], run: RunEntry 
         threshold=calibration.threshold,
         slope=calibration.slope,
         intercept=calibration.intercept,
+        curve=calibration.curve,
         prior=calibration.prior,
         input=InputEntry(spec.height, spec.width, spec.channels, spec.mean, spec.std),
         views=head.head.views,

@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from ova.ensembles.provenance import RunEntry
 from ova.ensembles.rule import Rule
 from ova.errors import ArtefactError, first_few
+from ova.heads.curve import Curve
 from ova.storage import read_json
 
 FORMAT = 1
@@ -52,12 +53,13 @@ class InputEntry:
 
 @dataclass(frozen=True)
 class HeadEntry:
-    """One head: logit >= threshold decides, sigmoid(slope * logit + intercept) is its probability."""
+    """One head: logit >= threshold decides; see `curve`, `slope` and `intercept` for its probability."""
 
     name: str
     label: str
     threshold: float
     slope: float
+    """Where there is no curve, sigmoid(slope * logit + intercept) is its probability."""
     intercept: float
     prior: float
     """Share of positives in its calibration rows."""
@@ -71,6 +73,8 @@ class HeadEntry:
     calibration_digest: str
     run: RunEntry | None = None
     """Where it comes from, if it was exported from a workspace."""
+    curve: Curve | None = None
+    """Logit -> log odds in place of slope and intercept."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +187,7 @@ def _contradictions(manifest: Manifest) -> list[tuple[bool, str]]:
         (_repeats(manifest.labels), "two heads have the same label"),
         (not all(0 <= prior <= 1 for prior in priors), "a prior is outside [0, 1]"),
         (not all(1 <= size <= 65535 for size in sizes), "an input size is out of range"),
+        (any(head.curve and head.curve.problems() for head in heads), "a curve is damaged"),
         (any(head.input.channels not in (1, 3) for head in heads), "a head has neither 1 nor 3 channels"),
         (
             manifest.channels != max((head.input.channels for head in heads), default=0),

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from ova.errors import DataError, RecipeError, first_few
 from ova.heads.calibration import METHODS, Calibration
 from ova.heads.certified import Certified, certify
+from ova.heads.curve_choice import choose_curve
 from ova.heads.objectives import Budget, FBeta, Floor, Objective, at_odds, parse_objective
 from ova.heads.platt import Platt
 from ova.heads.plugin import plugin
@@ -44,6 +45,9 @@ def calibrate_scores(
 ) -> Calibration:
     """Fit threshold and probabilities on rows that the head was not trained on.
 
+    The threshold is chosen with the line in log odds (MAP-Platt) whatever `ova.heads.curve_choice` says about
+    the probabilities.
+
     The result does not depend on the order of the rows. With fewer than 5 positives, no negative, or logits
     that are all equal, the default is kept (threshold 0, where the raw sigmoid is 0.5) and `note` says why.
 
@@ -70,13 +74,14 @@ def calibrate_scores(
     aim = _check_arguments(pos_weight, objective, method, confidence, prior)
     scores, truth = _labelled_rows(logits, labels)
     note = _why_default(scores, truth)
-    chosen, odds = _Chosen(0.0), 1.0
+    chosen, curve, odds = _Chosen(0.0), None, 1.0
     if note is None:
         platt = fit_probabilities(scores, truth, math.log(pos_weight), proper_loss)
         if prior is not None:
             odds = _odds(prior) / _odds(float(platt.probability(scores).mean()))
             aim = at_odds(aim, odds)
-        chosen = _choose(scores, truth, platt, aim, method, confidence)
+        ranking = Ranking.of(scores, truth)
+        chosen, curve = _choose(ranking, scores, truth, platt, aim, method, confidence), choose_curve(ranking)
         platt, note = platt.at_odds(odds), chosen.note
     else:
         platt, method, prior = Platt(1.0, -math.log(pos_weight)), KEPT_DEFAULT, None
@@ -86,6 +91,7 @@ def calibrate_scores(
         threshold=threshold,
         slope=platt.slope,
         intercept=platt.intercept,
+        curve=curve.at_odds(odds) if curve is not None else None,
         objective=objective,
         method=method,
         positives=counts.positives,
@@ -122,6 +128,7 @@ class _Chosen:
 
 
 def _choose(
+    ranking: Ranking,
     scores: NDArray[np.float32],
     truth: NDArray[np.int8],
     platt: Platt,
@@ -129,7 +136,6 @@ def _choose(
     method: str,
     confidence: float,
 ) -> _Chosen:
-    ranking = Ranking.of(scores, truth)
     if isinstance(aim, Floor | Budget):
         certified: Certified = certify(ranking, aim, confidence)
         return _Chosen(certified.threshold, note=certified.note)

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
 from ova.errors import ArtefactError, RecipeError
+from ova.heads.curve import Curve
 from ova.heads.objectives import parse_objective
 from ova.heads.recipe import KEPT_DEFAULT
 
@@ -40,7 +41,7 @@ class Calibration:
     threshold: float
     """A logit, exact in float32; the head says yes at and above it."""
     slope: float
-    """logit p = slope * s + intercept, slope > 0."""
+    """logit p = slope * s + intercept, slope > 0: the probability unless there is a curve."""
     intercept: float
     objective: str
     """What the threshold is best at; see `ova.heads.objectives`."""
@@ -68,6 +69,8 @@ class Calibration:
     """The head weights that these numbers belong to."""
     adaptation: Adaptation | None = None
     """How it came to another prior than that of its rows; None if it did not."""
+    curve: Curve | None = None
+    """Logit -> log odds where the line does not do; None where it does."""
 
     def probability(self, logits: ArrayLike) -> NDArray[np.float64]:
         """Calibrated probabilities of raw logits: any shape, float64."""
@@ -75,6 +78,8 @@ class Calibration:
 
     def calibrated(self, logits: ArrayLike) -> NDArray[np.float64]:
         """Log odds of the calibrated probabilities: any shape, float64."""
+        if self.curve is not None:
+            return self.curve(logits)
         return self.slope * np.asarray(logits, np.float64) + self.intercept
 
     def decide(self, logits: ArrayLike) -> NDArray[np.bool_]:
@@ -91,12 +96,13 @@ class Calibration:
 
     @classmethod
     def from_json(cls, content: object) -> Calibration:
-        """Read what `to_json` wrote.
+        """Read what `to_json` wrote; calibrations from before there were curves have none.
 
         Raises:
             ArtefactError: A key is unknown or missing, or a value is impossible.
         """
-        calibration, problems = _read(content, cls)
+        known = {"curve": None} | content if isinstance(content, dict) else content
+        calibration, problems = _read(known, cls)
         if calibration is not None:
             problems = _value_problems(calibration)
             if not problems:
@@ -104,7 +110,7 @@ class Calibration:
         raise ArtefactError(f"the calibration is damaged ({'; '.join(problems)}); calibrate the head again")
 
 
-_Kind = TypeVar("_Kind", Calibration, Adaptation)
+_Kind = TypeVar("_Kind", Calibration, Adaptation, Curve)
 
 
 def _read(content: object, kind: type[_Kind]) -> tuple[_Kind | None, list[str]]:
@@ -127,12 +133,14 @@ def _read(content: object, kind: type[_Kind]) -> tuple[_Kind | None, list[str]]:
     return (None if problems else kind(**values)), problems
 
 
-_NESTED = {"adaptation": Adaptation}
+_NESTED = {"adaptation": Adaptation, "curve": Curve}
 
 
 def _is_kind(value: object, kind: str) -> bool:
     if value is None or isinstance(value, bool):
         return value is None and kind.endswith("| None")
+    if kind.startswith("tuple"):
+        return isinstance(value, list | tuple) and all(_is_kind(each, "float") for each in value)
     if kind.startswith("float"):
         # A float that another writer shortened to an integer is still that number.
         return isinstance(value, int | float) and abs(value) <= float(np.finfo(np.float64).max)
@@ -140,6 +148,8 @@ def _is_kind(value: object, kind: str) -> bool:
 
 
 def _as_kind(value: Any, kind: str) -> Any:
+    if kind.startswith("tuple"):
+        return tuple(float(each) for each in value)
     return float(value) if kind.startswith("float") and value is not None else value
 
 
@@ -155,7 +165,8 @@ def _value_problems(calibration: Calibration) -> list[str]:
         "confidence must lie between 0 and 1": 0 < calibration.confidence < 1,
         "method is unknown": calibration.method in (*METHODS, KEPT_DEFAULT),
     }
-    return [problem for problem, good in checks.items() if not good]
+    problems = [problem for problem, good in checks.items() if not good]
+    return problems + (calibration.curve.problems() if calibration.curve is not None else [])
 
 
 def _is_objective(text: str) -> bool:

@@ -30,3 +30,22 @@ def in_blocks(
     total = np.add.reduceat(rows[order], starts)
     mean = np.add.reduceat((scores * rows)[order], starts) / total
     return mean, total, np.add.reduceat(positives[order], starts)
+
+
+def balanced_starts(rows: FloatArray, positives: FloatArray, blocks: int) -> NDArray[np.intp]:
+    """Cut a row of neighbouring scores into blocks that hold like shares of the positives and negatives.
+
+    Where positives are rare, blocks of equally many rows would hold most positives in a few of them.
+
+    Args:
+        rows: (g,) rows at each score, in the order of the scores.
+        positives: (g,) positive rows at each score, some of both kinds in all.
+        blocks: How many at most.
+
+    Returns:
+        Positions at which blocks start, the first 0.
+    """
+    negatives = rows - positives
+    mass = np.cumsum(positives / positives.sum() + negatives / negatives.sum()) / 2.0
+    cuts = np.searchsorted(mass, np.arange(1, blocks) / blocks, side="left") + 1
+    return np.unique(np.concatenate([[0], cuts[cuts < len(rows)]])).astype(np.intp)

@@ -21,6 +21,7 @@ from ova.ensembles.manifest import (
 )
 from ova.ensembles.rule import Affine, Stack, plain_rule
 from ova.errors import ArtefactError
+from ova.heads.curve import Curve
 
 
 def example(mode: str = "argmax") -> Manifest:
@@ -95,6 +96,14 @@ def test_round_trip(mode: str, tmp_path: Path) -> None:
     assert manifest.labels == ("Label b", "Label a")
 
 
+def test_a_curve_comes_back() -> None:
+    manifest = example()
+    curve = Curve("beta", (-1.0, 0.5), (-2.0, 0.25))
+    bent = replace(manifest, heads=(replace(manifest.heads[0], curve=curve), manifest.heads[1]))
+    assert parse_manifest(bent.to_json()) == bent
+    assert bent.description() != manifest.description()
+
+
 def test_description_leaves_out_what_depends_on_the_bytes() -> None:
     manifest = example()
     other = replace(manifest, model_sha256="d" * 64, parity=ParityEntry(1, 0.0, 0))
@@ -133,6 +142,11 @@ def test_missing_unknown_and_mistyped_keys_are_refused(path: tuple) -> None:
         (("heads", 0, "input", "height"), 0, "size"),
         (("heads", 0, "input", "channels"), 4, "channels"),
         (("channels",), 1, "channels"),
+        (
+            ("heads", 1, "curve"),
+            {"kind": "beta", "knots": [0.0, 0.0], "log_odds": [0.0, 1.0]},
+            "curve is damaged",
+        ),
         (("draft_side",), 47, "draft_side"),
         (("none_prior",), None, "none prior"),
         (("none_prior",), 0.0, "none prior"),

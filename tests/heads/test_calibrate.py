@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from scipy.stats import gumbel_l, gumbel_r, norm
 from ova.errors import ArtefactError, DataError, RecipeError
 from ova.heads.calibrate import calibrate_scores, check_disjoint
 from ova.heads.calibration import METHODS, Calibration
+from ova.heads.curve import Curve
 from ova.heads.objectives import FBeta
 from ova.heads.platt import fit_platt
 from ova.heads.plugin import plugin
@@ -283,12 +284,46 @@ def test_damaged_json_is_refused(change, words):
 
 def test_incomplete_or_foreign_json_is_refused():
     content = calibrate_scores(*table()).to_json()
-    for name in content:
+    for name in content.keys() - {"curve"}:  # calibrations from before there were curves are read
         with pytest.raises(ArtefactError, match=f"{name} is missing"):
             Calibration.from_json({key: value for key, value in content.items() if key != name})
     for foreign in ([], None, "threshold", 3.0):
         with pytest.raises(ArtefactError, match="not an object"):
             Calibration.from_json(foreign)
+
+
+def test_a_curve_is_read_back_and_older_calibrations_have_none():
+    scores, labels = table(positives=200, negatives=2000)
+    curve = Curve("beta", (-2.0, 0.5, 1.0), (-3.0, -1.0, 4.0))
+    found = replace(calibrate_scores(scores, labels), curve=curve)
+    content = json.loads(json.dumps(found.to_json()))
+    assert content["curve"] == {
+        "kind": "beta",
+        "knots": [-2.0, 0.5, 1.0],
+        "log_odds": [-3.0, -1.0, 4.0],
+    }
+    again = Calibration.from_json(content)
+    assert again == found
+    assert again.calibrated([0.5, 2.0]).tolist() == [-1.0, 14.0]
+    del content["curve"]
+    assert Calibration.from_json(content).curve is None
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"knots": [0.0, 0.0, 1.0]}, "knots must increase"),
+        ({"log_odds": [0.0, 1.0]}, "as many log_odds as knots"),
+        ({"knots": [0.0, None, 1.0]}, "curve: knots must be"),
+        ({"knots": 3.0}, "curve: knots must be"),
+        ({"kind": "spline"}, "unknown kind"),
+        ({"more": 1}, "curve: more is not a key"),
+    ],
+)
+def test_a_damaged_curve_is_refused(change, words):
+    curve = {"kind": "beta", "knots": [-2.0, 0.5, 1.0], "log_odds": [-3.0, -1.0, 4.0]}
+    with pytest.raises(ArtefactError, match=words):
+        Calibration.from_json(calibrate_scores(*table()).to_json() | {"curve": curve | change})
 
 
 def test_a_number_that_lost_its_point_is_still_read():

@@ -44,7 +44,7 @@ def measure_head(material: HeadMaterial) -> HeadMeasures:
     """
     test, calibration, held_out = material.test, material.calibration, material.held_out
     counts = Counts.of(test.labels, test.decisions)
-    z = calibration.slope * test.logits + calibration.intercept
+    z = calibration.calibrated(test.logits)
     return HeadMeasures(
         name=test.name,
         label=test.label,

@@ -99,15 +99,16 @@ def _steps_json(head: HeadMaterial) -> dict[str, Any] | None:
     sweep = next((each for each in head.measures.sweeps if each.rows == "test"), None)
     if sweep is None:
         return None
+    thresholds = sweep.threshold[::-1]
+    log_odds = head.calibration.calibrated(thresholds)
     return {
-        "thresholds": [float(f"{value:.6g}") for value in reversed(sweep.threshold)],
+        "thresholds": [float(f"{value:.6g}") for value in thresholds],
         "tp": list(reversed(sweep.tp)),
         "fp": [flagged - tp for flagged, tp in zip(sweep.flagged, sweep.tp, strict=True)][::-1],
         "positives": sweep.positives,
         "negatives": sweep.negatives,
         "chosen": len(sweep.threshold) - 1 - sweep.chosen,
-        "slope": head.calibration.slope,
-        "intercept": head.calibration.intercept,
+        "log_odds": [float(f"{value:.6g}") for value in log_odds],
     }
 
 

@@ -24,7 +24,7 @@ class Judged:
     """What the head says: 0 or 1."""
     logit: float
     calibrated_logit: float
-    """slope * logit + intercept, the log-odds of the probability."""
+    """The log-odds of the probability."""
     probability: float
 
 
@@ -94,6 +94,6 @@ def _judge(evidence: HeadEvidence, calibration: Calibration, row: int) -> Judged
         int(evidence.labels[row]),
         int(evidence.decisions[row]),
         logit,
-        calibration.slope * logit + calibration.intercept,
+        float(calibration.calibrated(logit)),
         float(calibration.probability(logit)),
     )

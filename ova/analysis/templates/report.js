@@ -13,7 +13,7 @@ function countsAt(data, index) {
   const threshold = data.thresholds[index];
   return {
     threshold, tp, fp, fn, tn,
-    probability: 1 / (1 + Math.exp(-(data.slope * threshold + data.intercept))),
+    probability: 1 / (1 + Math.exp(-data.log_odds[index])),
     precision: share(tp, tp + fp),
     recall: share(tp, tp + fn),
     flagged: share(fp, fp + tn),
