@@ -206,15 +206,15 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def refused(answer: dict[str, object], reason: str) -> None:
+def refusal(answer: dict[str, object]) -> str:
+    """Return the one line of an answer that refuses."""
     assert answer["code"] == 4, answer
-    lines = str(answer["err"]).splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("ova: ")
-    assert re.search(reason, lines[0])
     # Where the table could be read, what is wrong with the images is listed: the bomb alone is unreadable.
     if answer["out"]:
         assert re.findall(r"^ +unreadable +(\d+) ", str(answer["out"]), re.MULTILINE) == ["1"], answer["out"]
+    (line,) = str(answer["err"]).splitlines()
+    assert line.startswith("ova: ")
+    return line
 
 
 @pytest.mark.parametrize("where", ["", " in a zip"])
@@ -224,17 +224,19 @@ def test_images(answers, name, where):
     if reason is None:
         assert answer["code"] == 0, answer
         return
-    refused(answer, reason)
-    assert "1 of 8 images cannot be used" in str(answer["err"])
+    line = refusal(answer)
+    assert re.search(reason, line)
+    assert "1 of 8 images cannot be used" in line
 
 
 @pytest.mark.parametrize("name", ARCHIVES)
 def test_archives(answers, name):
-    refused(answers[name], ARCHIVES[name][1])
+    assert re.search(ARCHIVES[name][1], refusal(answers[name]))
 
 
 def test_label_tables(answers):
-    refused(answers["a table of 200 MiB in 2 MiB"], "a.zip: labels.csv: line 1 has a NUL byte")
+    line = refusal(answers["a table of 200 MiB in 2 MiB"])
+    assert "a.zip: labels.csv: line 1 has a NUL byte" in line
 
 
 def test_all_of_them_stay_small(answers):

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from ova.data import intake
+from ova.data.images import decode_bytes
 from ova.data.labels import LabelTable
 from ova.data.read_labels import read_label_table
 from ova.data.recipe import DatasetRecipe
@@ -34,3 +36,16 @@ def read():
 def refusal():
     """Write a label table into a folder and return the one line that refuses it."""
     return _refusal
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """Sizes of what the one decoder was given, in order."""
+    sizes = []
+
+    def counting(source, **options):
+        sizes.append(len(source))
+        return decode_bytes(source, **options)
+
+    monkeypatch.setattr(intake, "decode_bytes", counting)
+    return sizes

@@ -9,7 +9,6 @@ from PIL import Image
 
 from ova.data import intake, workers
 from ova.data.check import check_data
-from ova.data.images import decode_bytes
 from ova.errors import DataError
 
 
@@ -21,15 +20,6 @@ def made(tmp_path):
 def rows_of(path):
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-@pytest.fixture
-def decoded(monkeypatch):
-    calls = []
-    monkeypatch.setattr(
-        intake, "decode_bytes", lambda *given, **how: calls.append(1) or decode_bytes(*given, **how)
-    )
-    return calls
 
 
 def test_sound_data_has_no_findings(made):

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from told import Told
 
-from ova.data import intake
 from ova.data.dataset import open_dataset
-from ova.data.images import decode_bytes, decode_image
+from ova.data.images import decode_image
 from ova.data.resize import resize_pixels
 from ova.data.source import locate
 from ova.data.store import StoreSpec
@@ -44,18 +44,6 @@ def workspace(tmp_path):
     workspace.dataset_recipe.write_text('labels = "data.csv"\n')
     write_data(workspace.root / "data")
     return workspace
-
-
-@pytest.fixture
-def decoded(monkeypatch):
-    calls = []
-
-    def counting(source, **options):
-        calls.append(source)
-        return decode_bytes(source, **options)
-
-    monkeypatch.setattr(intake, "decode_bytes", counting)
-    return calls
 
 
 def test_dataset_is_one_value(workspace):
@@ -184,22 +172,6 @@ def test_damaged_location_is_refused(workspace, content):
     workspace.location.write_text(content)
     with pytest.raises(ArtefactError, match=r"location\.json"):
         open_dataset(workspace)
-
-
-class Told:
-    """A progress that keeps what it is told."""
-
-    def __init__(self):
-        self.lines = []
-
-    def start(self, task, total):
-        pass
-
-    def advance(self, task, done, note=""):
-        pass
-
-    def say(self, text):
-        self.lines.append(text)
 
 
 def test_copies_are_told_before_the_first_split_and_kept_together_by_the_advice(workspace):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
+from told import Told
 
 from ova.data import dataset as module
 from ova.data import intake
@@ -20,22 +21,6 @@ from ova.workspace import Workspace
 
 COUNT, COPIES = 30, 10
 SPLIT = "[split]\ntest = 0.3\nvalidation = 0.3\n"
-
-
-class Told:
-    """A `Progress` that remembers what was said."""
-
-    def __init__(self):
-        self.lines = []
-
-    def start(self, task, total):
-        pass
-
-    def advance(self, task, done, note=""):
-        pass
-
-    def say(self, text):
-        self.lines.append(text)
 
 
 @pytest.fixture

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ova.data import intake, quality_cache
+from ova.data import quality_cache
 from ova.data.facts import Decoding
 from ova.data.files import FolderFiles
-from ova.data.images import decode_bytes
 from ova.data.intake import examine_images
 from ova.data.quality import gather_qualities, measure_image
 from ova.data.quality_cache import QualityCache
@@ -28,18 +27,6 @@ def files(tmp_path):
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "runs" / "quality.safetensors"
-
-
-@pytest.fixture
-def decoded(monkeypatch):
-    calls = []
-
-    def counting(source, **options):
-        calls.append(source)
-        return decode_bytes(source, **options)
-
-    monkeypatch.setattr(intake, "decode_bytes", counting)
-    return calls
 
 
 def facts_of(files, names):

@@ -12,7 +12,7 @@ from PIL import Image
 from ova.data import intake
 from ova.data.facts import Decoding
 from ova.data.files import FolderFiles
-from ova.data.images import decode_bytes, decode_image
+from ova.data.images import decode_image
 from ova.data.intake import examine_images
 from ova.data.resize import resize_pixels
 from ova.data.store import PixelStore, StoreSpec, prepare_stores, store_digest
@@ -33,19 +33,6 @@ def images(tmp_path):
         Image.fromarray(generator.integers(0, 256, shape).astype(np.uint8)).save(tmp_path / "images" / name)
         names.append(name)
     return tmp_path / "images", names
-
-
-@pytest.fixture
-def decoded(monkeypatch):
-    """Sizes of what the one decoder was given, in order."""
-    calls = []
-
-    def counting(source, **options):
-        calls.append(len(source))
-        return decode_bytes(source, **options)
-
-    monkeypatch.setattr(intake, "decode_bytes", counting)
-    return calls
 
 
 def as_known(facts):

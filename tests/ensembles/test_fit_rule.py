@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from told import Told
 
 from ova.digests import digest_json
 from ova.ensembles.common_rows import CommonRows
@@ -38,14 +39,6 @@ def scored_heads(seed=0, rows=600, power=3.0):
         scores = Scores(images, labels, logits)
         heads.append(Scored(name, calibrate_scores(logits, labels), CalibrationSettings(), scores))
     return heads
-
-
-class Told:
-    def __init__(self):
-        self.lines = []
-
-    def say(self, text):
-        self.lines.append(text)
 
 
 def recipe_of(**settings):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from small import draw_images, head_recipe
+from told import Told
 
 from ova.data.dataset import open_dataset
 from ova.errors import ArtefactError, RecipeError
@@ -25,7 +26,6 @@ from ova.heads.recipe import read_head_recipe
 from ova.heads.runs import current_run
 from ova.heads.scores import read_scores
 from ova.heads.train import HeadOutcome, train_head
-from ova.progress import Silent
 from ova.storage import read_csv, read_tensors, write_tensors
 from ova.workspace import Workspace
 
@@ -168,40 +168,30 @@ def test_validation_without_a_positive_keeps_the_last_epoch(
 
 
 def test_the_weight_of_positives_is_told_and_stored(make_workspace: Make) -> None:
-    told: list[str] = []
-
-    class Listener(Silent):
-        def say(self, text: str) -> None:
-            told.append(text)
-
+    told = Told()
     workspace = make_workspace({"spot": head_recipe(training={"epochs": 1})})
-    train(workspace, progress=Listener())
+    train(workspace, progress=told)
     record = current_run(workspace, "spot").read_record()
     positives, negatives = record.rows["train"]
     assert record.pos_weight == (negatives / positives,)
-    assert told == [
+    assert told.lines == [
         f"spot: {positives} positives, {negatives} negatives in training; "
         f"pos_weight {negatives / positives:.3g} (auto)"
     ]
 
 
 def test_the_balance_is_told_recorded_counted_and_taken_back_by_the_calibration(make_workspace: Make) -> None:
-    told: list[str] = []
-
-    class Listener(Silent):
-        def say(self, text: str) -> None:
-            told.append(text)
-
+    told = Told()
     settings = {"sampler": "balanced", "max_negatives": 25}
     workspace = make_workspace({"spot": head_recipe(balance=settings)})
-    train(workspace, progress=Listener())
+    train(workspace, progress=told)
     run = current_run(workspace, "spot")
     record = run.read_record()
     positives, negatives = record.rows["train"]
     assert (record.pos_weight, record.per_epoch) == ((1.0,), ((25, 25),))
     assert record.log_odds_shift == pytest.approx((math.log(negatives / positives),))
-    assert told[0].endswith(record.balance[0])
-    assert told[1:] == [f"spot: {line}" for line in record.balance[1:]]
+    assert told.lines[0].endswith(record.balance[0])
+    assert told.lines[1:] == [f"spot: {line}" for line in record.balance[1:]]
     assert len(record.balance) == 3
     scores = read_scores(run.scores)
     best = read_csv(run.history)[record.best_epochs[0] - 1]
