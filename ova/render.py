@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ova.console import Shown, show_json, show_lines, show_table
 from ova.errors import OvaError, PartialError
-from ova.storage import csv_bytes, neutralise
+from ova.storage import csv_bytes, neutralise, neutralised
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,8 +148,8 @@ def predictions(model: CombinedModel, results: Sequence[Prediction], *, as_json:
     header += ["label"] if model.mode == "argmax" else []
     rows = [[*_prediction_row(model, result, len(kinds)), result.error or ""] for result in results]
     if as_csv:
-        cells = [[neutralise(str(cell)) if isinstance(cell, str) else cell for cell in row] for row in rows]
-        sys.stdout.write(csv_bytes([neutralise(cell) for cell in (*header, "error")], cells).decode())
+        content = csv_bytes([neutralise(cell) for cell in (*header, "error")], map(neutralised, rows))
+        sys.stdout.write(content.decode())
         return
     show_table("predictions", [[*header, "error"], *([_cell(cell) for cell in row] for row in rows)])
 

@@ -167,6 +167,11 @@ def neutralise(cell: str) -> str:
     return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
 
 
+def neutralised(row: Iterable[object]) -> list[object]:
+    """Do the same to the texts of a row; numbers stay what they are."""
+    return [neutralise(cell) if isinstance(cell, str) else cell for cell in row]
+
+
 def read_csv(path: Path) -> list[dict[str, str]]:
     """Read a CSV table written by `write_csv`, every cell as text.
 

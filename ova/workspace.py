@@ -118,6 +118,10 @@ class Workspace:
         """Names of the head recipes, sorted."""
         return sorted(path.stem for path in (self.root / "heads").glob("*.toml"))
 
+    def trained_heads(self) -> list[str]:
+        """Names of the heads that have a run in use, sorted."""
+        return [name for name in self.head_names() if self.current_run(name).is_file()]
+
     def ensemble_names(self) -> list[str]:
         """Names of the ensemble recipes, sorted."""
         return sorted(path.stem for path in (self.root / "ensembles").glob("*.toml"))

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from ova.data.labels import UNKNOWN
 from ova.errors import ArtefactError
 from ova.heads.calibrated import read_calibration
-from ova.heads.runs import RunFolder
-from ova.heads.scores import read_scores
+from ova.heads.calibration import Calibration
+from ova.heads.runs import HeadRecord, RunFolder
+from ova.heads.scores import Scores, read_scores
 from ova.storage import read_csv, write_csv
 
 ANSWERS_FILE = "answers.csv"
@@ -56,7 +57,15 @@ def run_answers(run: RunFolder) -> Answers:
         ArtefactError: Files of the run are missing or damaged.
     """
     record = run.read_record()
-    scores = read_scores(run.test_scores)
+    return answers_of(run, record, read_calibration(run, record), read_scores(run.test_scores))
+
+
+def answers_of(run: RunFolder, record: HeadRecord, calibration: Calibration, scores: Scores) -> Answers:
+    """Return the same from what was read of the run already.
+
+    Raises:
+        ArtefactError: The list of its rows is missing or damaged.
+    """
     pixels = {row["image"]: row.get("pixels_sha256", "") for row in read_csv(run.rows)}
     return Answers(
         label=record.label,
@@ -65,7 +74,7 @@ def run_answers(run: RunFolder) -> Answers:
         pixels=tuple(pixels.get(image, "") for image in scores.images),
         truth=scores.labels,
         scores=scores.logits,
-        decisions=read_calibration(run, record).decide(scores.logits),
+        decisions=calibration.decide(scores.logits),
     )
 
 

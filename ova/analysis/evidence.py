@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ova.analysis.answers import run_answers, write_answers
+from ova.analysis.answers import answers_of, write_answers
 from ova.analysis.baselines import trained_baselines
 from ova.analysis.choices import Choices
 from ova.analysis.measures.files import write_measures
@@ -79,7 +79,9 @@ def analyse(
     if folder is None:
         files = _write_plots(analysis, tested, evidence, progress)
         return Report(analysis, (*files, *_write_measures_of_runs(analysis, tested)))
-    answers = write_answers(folder, [run_answers(head.run) for head in tested])
+    answers = write_answers(
+        folder, [answers_of(head.run, head.record, head.calibration, head.scores) for head in tested]
+    )
     files = [
         *write_tables(folder, analysis),
         *write_measures(folder, analysis.measures, analysis.across, analysis.choices),

@@ -44,7 +44,7 @@ def trained_heads(workspace: Workspace) -> list[str]:
     Raises:
         ArtefactError: There is none.
     """
-    names = [name for name in workspace.head_names() if workspace.current_run(name).is_file()]
+    names = workspace.trained_heads()
     if not names:
         raise ArtefactError("no head is trained yet; run: ova train")
     return names

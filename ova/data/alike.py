@@ -82,3 +82,9 @@ def _part_collisions(texts: Texts, leader: NDArray[np.intp]) -> None:
         text = texts[row]
         if text != texts[leader[row]]:
             leader[row] = own.setdefault(text, row)
+
+
+def in_order_met(keys: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
+    """Number keys (n,) from 0 in the order in which they first appear."""
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse]

@@ -28,7 +28,7 @@ from ova.data.findings_picture import draw_examples
 from ova.data.survey import MISSING, UNREADABLE, Survey, survey_data
 from ova.errors import DataError
 from ova.progress import Progress
-from ova.storage import neutralise, write_csv
+from ova.storage import neutralise, neutralised, write_csv
 from ova.workspace import Workspace
 
 _EXAMPLES = 2
@@ -135,7 +135,7 @@ def check_data(workspace: Workspace, progress: Progress | None = None) -> DataRe
 
 
 def _write_tables(workspace: Workspace, survey: Survey, findings: Sequence[Finding]) -> tuple[Path, ...]:
-    write_csv(workspace.findings, Finding._fields, ([neutralise(cell) for cell in each] for each in findings))
+    write_csv(workspace.findings, Finding._fields, map(neutralised, findings))
     measures = ("sharpness", "spread", "chroma", "black", "white")
     columns = [getattr(survey.qualities, name).tolist() for name in measures]
     rows = (

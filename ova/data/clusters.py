@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from ova.data.alike import in_order_met
 from ova.data.labels import LabelTable
 
 
@@ -78,7 +79,4 @@ def _components(
     one, other = np.concatenate(places), np.concatenate(ends)
     graph = coo_array((np.ones(len(one), np.int8), (one, other)), shape=(nodes, nodes))
     labels = connected_components(graph, directed=False)[1][:count]
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), np.intp)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return rank[inverse]
+    return in_order_met(labels)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ova.data.alike import distinct, repeats
+from ova.data.alike import distinct, in_order_met, repeats
 from ova.data.columns import Coded
 from ova.data.label_forms import Labelled, first_rows, refuse_unknown
 from ova.data.label_sheet import LabelSheet
@@ -111,10 +111,7 @@ def _images_by_table(sheet: LabelSheet) -> NDArray[np.intp]:
         return owners
     tables = np.searchsorted(sheet.starts, np.arange(len(sheet)), side="right")
     keys = owners * (len(sheet.tables) + 1) + tables
-    _, rows, numbers = np.unique(keys, return_index=True, return_inverse=True)
-    place = np.empty(len(rows), np.intp)
-    place[np.argsort(rows)] = np.arange(len(rows))
-    return place[numbers]
+    return in_order_met(keys)
 
 
 def _class_set(coded: Coded, names: list[str | None], prefix: str, dropped: set[str]) -> _ClassSet:

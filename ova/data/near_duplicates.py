@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
+from ova.data.alike import in_order_met
 from ova.data.clean_recipe import DuplicateRule
 from ova.data.hash_index import Pairs, pairs_within
 from ova.data.likeness import Thumbs, alike, coarse_views
@@ -45,8 +46,7 @@ def near_duplicates(qualities: Qualities, rule: DuplicateRule) -> Rows:
         hashes = qualities.turned_hashes.T.ravel()
         twice = np.concatenate([rows, rows + count])
         _join_view(joined, twice, hashes, lambda some: _turned(plain, some), rule)
-    _, first, inverse = np.unique(joined.labels[:count], return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[inverse]
+    return in_order_met(joined.labels[:count])
 
 
 def _turned(thumbs: Thumbs, rows: Rows) -> Thumbs:

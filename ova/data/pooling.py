@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ova.data.alike import distinct
+from ova.data.alike import distinct, repeats
 from ova.data.label_forms import Labelled, first_rows
 from ova.data.label_sheet import LabelSheet
 from ova.data.labels import LeftOut
@@ -40,7 +40,7 @@ def pool(labelled: Labelled, sheet: LabelSheet, ledger: Ledger) -> Labelled:
     pairs = image_of[again] * (len(starts) + 1) + table_of[again]
     known = image_of[first] * (len(starts) + 1) + table_of[first]
     same_table = np.isin(pairs, known)
-    same_table[np.setdiff1d(np.arange(len(pairs)), np.unique(pairs, return_index=True)[1])] = True
+    same_table[repeats(pairs)] = True
     _report(sheet, row_of[again], row_of[earlier], equal, same_table, ledger)
     shared = len(np.unique(image_of[again][equal & ~same_table]))
     left_out = (LeftOut("in several tables with the same labels, counted once", shared, len(first)),)

@@ -18,7 +18,7 @@ from ova.data.recipe import DatasetRecipe
 from ova.data.sources import open_files
 from ova.errors import DataError
 from ova.recipes import load_recipe
-from ova.storage import neutralise, write_csv, write_json
+from ova.storage import neutralised, write_csv, write_json
 from ova.workspace import Workspace
 
 _ANY_NUMBER = 2**62  # more images than any table has
@@ -122,5 +122,5 @@ def _read_table(
 
 
 def _write_problems(workspace: Workspace, problems: Sequence[Problem]) -> None:
-    rows = ([neutralise(cell) for cell in problem] for problem in problems)
+    rows = map(neutralised, problems)
     write_csv(workspace.intake_problems, Problem._fields, rows)

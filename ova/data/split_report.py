@@ -17,7 +17,7 @@ from ova.data.leaks import Leaks, find_leaks
 from ova.data.shortfalls import NONE, Shortfall, find_shortfalls
 from ova.data.stored_split import Moved, read_split
 from ova.errors import first_few
-from ova.storage import neutralise, write_csv
+from ova.storage import neutralised, write_csv
 from ova.workspace import Workspace
 
 # A group of images this large cannot be put anywhere without bending the shares.
@@ -120,7 +120,7 @@ def report_split(workspace: Workspace, dataset: Dataset) -> SplitReport:
 
 def write_split_report(workspace: Workspace, report: SplitReport) -> None:
     """Write the report as one table, a fact per row: `runs/split-report.csv`."""
-    rows = ([neutralise(cell) if isinstance(cell, str) else cell for cell in row] for row in _rows(report))
+    rows = map(neutralised, _rows(report))
     write_csv(workspace.split_report, _COLUMNS, rows)
 
 

@@ -57,11 +57,6 @@ class Survey:
         """The labels in use."""
         return self.source.table
 
-    @property
-    def duplicate_rule(self) -> DuplicateRule:
-        """How near duplicates are found: as the recipe says, or else by default."""
-        return self.source.recipe.duplicates or DuplicateRule()
-
     def refusal(self, workspace: Workspace) -> RefusedData | None:
         """List what training would refuse in `runs/intake.csv`, and return the error with which it would."""
         where, told = self.source.files.where, []

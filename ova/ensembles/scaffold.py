@@ -26,7 +26,6 @@ from ova.data.zip_files import ZipFiles
 from ova.ensembles.data_settings import RawData, data_settings, prefix_of
 from ova.ensembles.label_sets import LabelSet, label_sets
 from ova.errors import RecipeError, first_few
-from ova.heads.recipe import HeadRecipe
 from ova.recipes import check_recipe
 from ova.storage import write_bytes
 from ova.workspace import Workspace
@@ -161,11 +160,6 @@ def head_names(labels: Sequence[str]) -> dict[str, str]:
         taken.add(name)
         names[label] = name
     return names
-
-
-def head_recipe_of(content: Mapping[str, Any]) -> HeadRecipe:
-    """Check the content of a head recipe."""
-    return check_recipe(dict(content), HeadRecipe, "head recipe")
 
 
 def _read(settings: dict[str, Any], root: Path) -> tuple[dict[str, Any], DatasetRecipe, LabelTable]:

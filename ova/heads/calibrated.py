@@ -50,7 +50,7 @@ def calibrate_heads(workspace: Workspace, names: Sequence[str] = ()) -> dict[str
     Raises:
         ArtefactError: A named head, or none at all, is trained.
     """
-    names = names or [name for name in workspace.head_names() if workspace.current_run(name).is_file()]
+    names = names or workspace.trained_heads()
     if not names:
         raise ArtefactError("no head is trained yet; run: ova train")
     tested = test_rows(workspace)

@@ -103,7 +103,7 @@ class _Losses:
             if fitted is None:
                 return None
             line, curve = fitted
-            columns.append(curve(blocks.scores) if curve else line.slope * blocks.scores + line.intercept)
+            columns.append(curve(blocks.scores) if curve else line.log_odds(blocks.scores))
         z = np.column_stack(columns)
         return cls(np.logaddexp(0.0, -z), np.logaddexp(0.0, z), positives, negatives)
 
@@ -128,12 +128,12 @@ def _fit(kind: str, blocks: _Blocks) -> tuple[Platt, Curve | None] | None:
     line = fit_firth(blocks.scores, blocks.rows, blocks.positives)
     if line is None:
         return None
-    z = line.slope * blocks.scores + line.intercept
+    z = line.log_odds(blocks.scores)
     if kind == "beta":
         knots = bend_knots()
         point = fit_beta(z, blocks.rows, blocks.positives)
         exact = _exact((knots - line.intercept) / line.slope)
-        return line, curve_through(kind, exact, beta_log_odds(point, line.slope * exact + line.intercept))
+        return line, curve_through(kind, exact, beta_log_odds(point, line.log_odds(exact)))
     if kind == "isotonic":
         knots, values = fit_isotonic(z, blocks.rows, blocks.positives)
         return line, curve_through(kind, (knots - line.intercept) / line.slope, values)

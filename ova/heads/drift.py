@@ -77,7 +77,7 @@ def adapt_heads(workspace: Workspace, table: Path, names: Sequence[str] = ()) ->
         ArtefactError: A head is not trained or not calibrated, or its files are damaged.
         DataError: The table has no scores of a named head, or a cell is not a number.
     """
-    trained = [name for name in workspace.head_names() if workspace.current_run(name).is_file()]
+    trained = workspace.trained_heads()
     if not (names or trained):
         raise ArtefactError("no head is trained yet; run: ova train")
     labels = {name: read_head_recipe(workspace, name).label for name in names or trained}

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ova.errors import DataError, RecipeError
-from ova.heads.platt import fit_platt
+from ova.heads.probabilities import fit_probabilities
 from ova.metrics import average_precision
 
 Criterion = Literal["average-precision", "log-loss"]
@@ -100,8 +100,9 @@ def _nested_log_loss(
     losses = np.empty(len(labels))
     for number in np.unique(part):
         inside = part == number
-        platt = fit_platt(logits[~inside], labels[~inside], shift=shift, proper=proper)
-        odds = platt.slope * logits[inside] + platt.intercept
+        # As the head will be calibrated, but for a curve that only many rows would bend.
+        platt = fit_probabilities(logits[~inside].astype(np.float32), labels[~inside], shift, proper)
+        odds = platt.log_odds(logits[inside])
         losses[inside] = np.logaddexp(0.0, odds) - labels[inside] * odds
     return float(losses.mean())
 

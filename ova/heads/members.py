@@ -14,7 +14,7 @@ from torch import nn
 from ova.data.store import PixelStore
 from ova.errors import ArtefactError
 from ova.heads.backbones import build_backbone
-from ova.heads.balance import Balance, kept_negatives
+from ova.heads.balance import Balance, kept_negatives, plan_balance
 from ova.heads.batches import Rows
 from ova.heads.embeddings import embed, pooled_features, thumbnails
 from ova.heads.fit import Fitted, Material, fit
@@ -51,6 +51,16 @@ class Job:
     def rows(self, part: Part) -> Rows:
         """Rows of a part in the pixel store."""
         return Rows.of(part.images, part.labels, self.store)
+
+
+def plan_balances(plan: HeadPlan) -> list[Balance]:
+    """Plan the balance of every member, and refuse what cannot be done before there is a run.
+
+    Raises:
+        OvaError: As `plan_balance`.
+    """
+    labels = [plan.join(training).labels for training, _ in plan.members]
+    return [plan_balance(each, plan.recipe.balance) for each in labels]
 
 
 def initial_network(workspace: Workspace, job: Job, member: int) -> tuple[nn.Module, WeightsOrigin]:

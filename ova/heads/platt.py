@@ -30,9 +30,13 @@ class Platt:
     slope: float
     intercept: float
 
+    def log_odds(self, logits: ArrayLike) -> NDArray[np.float64]:
+        """Calibrated log odds of raw logits, same shape, float64."""
+        return self.slope * np.asarray(logits, np.float64) + self.intercept
+
     def probability(self, logits: ArrayLike) -> NDArray[np.float64]:
         """Calibrated probabilities of raw logits, same shape, float64."""
-        return expit(self.slope * np.asarray(logits, np.float64) + self.intercept)
+        return expit(self.log_odds(logits))
 
     def at_odds(self, odds: float) -> Platt:
         """The map where the odds of a positive are multiplied and scores of either class stay as they are."""

@@ -86,7 +86,7 @@ def prior_deviation(
         except DataError:  # a head that nearly ranks at random may rank a sample backwards
             return np.inf
         base = float(fitted.probability(rows[chosen]).mean())
-        found.append(most_likely_prior(fitted.slope * seen + fitted.intercept, base)[0])
+        found.append(most_likely_prior(fitted.log_odds(seen), base)[0])
     return float(np.std(found))
 
 

@@ -40,5 +40,5 @@ def fit_probabilities(
 
 def _log_loss(platt: Platt, scores: NDArray[np.float64], truth: NDArray[np.int8]) -> float:
     """Return the summed cross-entropy in nats."""
-    z = platt.slope * scores + platt.intercept
+    z = platt.log_odds(scores)
     return float(np.sum(np.logaddexp(0.0, z) - truth * z))

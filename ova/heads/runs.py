@@ -139,6 +139,12 @@ class RunFolder:
         """A finished network of an unfinished head."""
         return self.path / f"member-{number}.safetensors"
 
+    def forget_members(self, count: int) -> None:
+        """Remove what only an unfinished head needs of its networks."""
+        for number in range(count):
+            self.checkpoint(number).unlink(missing_ok=True)
+            self.member(number).unlink(missing_ok=True)
+
     @property
     def lock(self) -> Path:
         """Held by the process that trains this run."""

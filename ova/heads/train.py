@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from filelock import FileLock, Timeout
 
 import ova
 from ova.data.dataset import Dataset
 from ova.data.location import labels_digest
-from ova.errors import EnvironmentFault
 from ova.heads.backbones import classifier_keys
-from ova.heads.balance import Balance, plan_balance
+from ova.heads.balance import Balance
 from ova.heads.calibrated import calibrate_run
 from ova.heads.device import choose_device
 from ova.heads.history import write_history
 from ova.heads.inputs import input_spec
-from ova.heads.members import Job, assemble, fit_member, initial_network
+from ova.heads.locks import only_one
+from ova.heads.members import Job, assemble, fit_member, initial_network, plan_balances
 from ova.heads.plan import HeadPlan, plan_head, store_spec
 from ova.heads.results import make_record, write_all_scores
 from ova.heads.runs import RunFolder, new_run, run_of_digest, use_run
@@ -77,9 +75,12 @@ def train_head(
         # The label table may have changed where other heads read it.
         _write_origin(workspace, run, dataset, plan)
         return HeadOutcome(name, "kept", run=run.path.name)
-    balances = _plan_balances(plan)
+    balances = plan_balances(plan)
     run = run or _begin_run(workspace, dataset, plan)
-    with _only_one(run), tracking(trackers, workspace, plan, run) as on_epoch:
+    with (
+        only_one(run.lock, f"{run.path} is being trained by another process; wait or stop it"),
+        tracking(trackers, workspace, plan, run) as on_epoch,
+    ):
         _train(
             workspace, dataset, plan, balances, run, choose_device(device), progress, should_stop, on_epoch
         )
@@ -120,15 +121,7 @@ def _train(
     digest = write_tensors(run.weights, head.tensors(), {"name": plan.name, "label": plan.recipe.label})
     record = make_record(job, fitted, balances, origin, digest, dataset.recipe)
     write_json(run.record, record.model_dump(mode="json"))
-    for member in range(len(fitted)):
-        run.checkpoint(member).unlink(missing_ok=True)
-        run.member(member).unlink(missing_ok=True)
-
-
-def _plan_balances(plan: HeadPlan) -> list[Balance]:
-    """Plan the balance of every member, and refuse what cannot be done before there is a run."""
-    labels = [plan.join(training).labels for training, _ in plan.members]
-    return [plan_balance(each, plan.recipe.balance) for each in labels]
+    run.forget_members(len(fitted))
 
 
 def _begin_run(workspace: Workspace, dataset: Dataset, plan: HeadPlan) -> RunFolder:
@@ -153,24 +146,6 @@ def _write_origin(workspace: Workspace, run: RunFolder, dataset: Dataset, plan: 
         "threads": torch.get_num_threads(),
     }
     write_json(run.origin, origin)
-
-
-@contextmanager
-def _only_one(run: RunFolder) -> Iterator[None]:
-    """Lock a run against a second process; the lock dies with its holder.
-
-    Raises:
-        EnvironmentFault: Another process is training this run.
-    """
-    lock = FileLock(run.lock)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise EnvironmentFault(f"{run.path} is being trained by another process; wait or stop it") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _describe_weights(origin: WeightsOrigin) -> str:

@@ -21,7 +21,7 @@ from ova.errors import DataError
 from ova.heads.calibrated import load_head
 from ova.heads.calibration import Calibration
 from ova.progress import Progress
-from ova.storage import neutralise, write_bytes, write_csv, write_json
+from ova.storage import neutralised, write_bytes, write_csv, write_json
 from ova.workspace import Workspace, slug
 
 SHOWN = 6
@@ -110,7 +110,7 @@ _MISTAKE_COLUMNS = ("list", "rank", *(field.name for field in fields(Judged)))
 
 def _mistake_rows(head: HeadMaterial) -> list[list[Any]]:
     return [
-        [name, rank, *(neutralise(cell) if isinstance(cell, str) else cell for cell in astuple(judged))]
+        [name, rank, *neutralised(astuple(judged))]
         for name, several in head.mistakes.lists().items()
         for rank, judged in enumerate(several, start=1)
     ]

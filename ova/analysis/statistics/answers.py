@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from ova.analysis.statistics.pairs import Answers
 from ova.errors import ArtefactError
 from ova.progress import Progress
@@ -12,7 +10,7 @@ from ova.workspace import Workspace
 
 def trained_answers(workspace: Workspace, progress: Progress) -> list[Answers]:
     """Read validation scores and thresholds of the heads in use; a damaged one is told and left out."""
-    names = [name for name in workspace.head_names() if workspace.current_run(name).is_file()]
+    names = workspace.trained_heads()
     if len(names) < 2:
         return []
     found = []
@@ -32,7 +30,6 @@ def _answers(workspace: Workspace, name: str) -> Answers:
 
     run = current_run(workspace, name)
     record = run.read_record()
-    threshold = np.float32(read_calibration(run, record).threshold)
     scores = read_scores(run.scores)
-    yes = scores.logits.astype(np.float32) >= threshold
+    yes = read_calibration(run, record).decide(scores.logits)
     return Answers(record.label, scores.images, scores.labels, yes)

@@ -10,7 +10,7 @@ from ova.analysis.statistics.describe import Statistics
 from ova.analysis.statistics.page import statistics_page
 from ova.analysis.statistics.sizes import Sizes
 from ova.data.dataset import Dataset
-from ova.storage import neutralise, write_bytes, write_csv, write_json
+from ova.storage import neutralised, write_bytes, write_csv, write_json
 
 _Rows = list[Sequence[object]]
 
@@ -107,4 +107,4 @@ def _balance(statistics: Statistics) -> tuple[Sequence[str], _Rows]:
 
 def _safe(rows: Iterable[Sequence[object]]) -> Iterable[list[object]]:
     """Keep a spreadsheet from running labels as formulas."""
-    return ([neutralise(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+    return map(neutralised, rows)

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 
 from ova.data.dataset import Dataset, open_dataset
 from ova.data.recipe import DatasetRecipe
-from ova.errors import EnvironmentFault, OvaError
+from ova.errors import OvaError
 from ova.heads.device import choose_device
 from ova.heads.fit import Interrupted
 from ova.heads.held_out import Criterion
 from ova.heads.history import History
+from ova.heads.locks import only_one
 from ova.heads.plan import HeadPlan, plan_head, store_spec
 from ova.heads.recipe import read_head_recipe
 from ova.heads.runs import RunFolder
@@ -87,7 +86,7 @@ def search(
     plan = plan_head(workspace, dataset, name)
     identity = {"space": space.to_json(), "criterion": settings.criterion, "seed": settings.seed}
     folder = study_folder(workspace, name, identity | {"rows": plan.digest})
-    with _only_one(folder):
+    with only_one(folder / ".lock", f"{folder} is searched by another process; wait or stop it"):
         study = open_study(optuna, folder, settings.criterion)
         task = _Search(
             optuna, study, workspace, dataset, plan, space, settings, folder, chosen, progress, should_stop
@@ -194,16 +193,3 @@ class _Search:
             trial.report(sign * max(found), member * epochs + len(history))
         if trial.number and trial.should_prune():  # the recipe that is there is always measured in full
             raise self.optuna.TrialPruned
-
-
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise EnvironmentFault(f"{folder} is searched by another process; wait or stop it") from error
-    try:
-        yield
-    finally:
-        lock.release()

@@ -12,12 +12,11 @@ import torch
 from ova.data.dataset import Dataset
 from ova.data.splits import TEST
 from ova.heads.backbones import classifier_keys
-from ova.heads.balance import plan_balance
 from ova.heads.head import Head
 from ova.heads.held_out import HeldOut, measure_held_out
 from ova.heads.history import History
 from ova.heads.inputs import input_spec
-from ova.heads.members import Job, assemble, fit_member, initial_network
+from ova.heads.members import Job, assemble, fit_member, initial_network, plan_balances
 from ova.heads.plan import HeadPlan, store_spec
 from ova.heads.recipe import HeadRecipe
 from ova.heads.results import pooled_scores
@@ -81,28 +80,22 @@ def run_trial(
         recipe.backbone.name, channels=recipe.input.channels, size=recipe.input.shape
     )
     job = Job(plan, store, input_spec(plan, store), classifier, device, run, on_epoch)
-    members = plan.members[:folds]
+    balances = plan_balances(plan)[:folds]
     fitted = []
-    for training, _ in members:
-        balance = plan_balance(plan.join(training).labels, recipe.balance)
-        network, _ = initial_network(workspace, job, len(fitted))
+    for member, balance in enumerate(balances):
+        network, _ = initial_network(workspace, job, member)
         fitted.append(fit_member(network, job, fitted, balance, progress, should_stop))
     head = assemble(job, fitted)
     scores = pooled_scores(job, head)
     write_scores(run.scores, scores)
-    shifts = [
-        plan_balance(plan.join(training).labels, recipe.balance).log_odds_shift for training, _ in members
-    ]
     held_out = measure_held_out(
         scores.images,
         scores.labels,
         scores.logits,
-        shift=statistics.fmean(shifts),
+        shift=statistics.fmean(balance.log_odds_shift for balance in balances),
         proper=recipe.balance.proper,
     )
-    for number in range(len(members)):
-        run.checkpoint(number).unlink(missing_ok=True)
-        run.member(number).unlink(missing_ok=True)
+    run.forget_members(len(fitted))
     parameters = sum(parameter.numel() for parameter in head.parameters())
     seconds = sum(float(row["seconds"] or 0) for part in fitted for row in part.history)
     size = sum(tensor.nbytes for tensor in head.state_dict().values()) / 1e6
