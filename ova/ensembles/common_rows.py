@@ -41,6 +41,11 @@ class ScoredHead(Protocol):
         """Its calibration rows."""
         ...
 
+    @property
+    def proper_loss(self) -> bool:
+        """Whether its loss has its minimum at the true probability."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class CommonRows:

@@ -11,6 +11,7 @@ from ova.digests import digest_json
 from ova.ensembles.common_rows import CommonRows, ScoredHead
 from ova.ensembles.coupling import coupling_constants
 from ova.ensembles.decide import decide
+from ova.ensembles.judged import Judged
 from ova.ensembles.matrix_scaling import fit_matrix
 from ova.ensembles.micro import micro_thresholds
 from ova.ensembles.recipe import EnsembleRecipe
@@ -47,11 +48,16 @@ def fit_rule(
         abstain_below=recipe.abstain_below,
         recipe_digest=digest_json(recipe.model_dump(mode="json")),
     )
-    judged: Sequence[ScoredHead] = heads
+    judged = tuple(map(Judged.of, heads))
     if recipe.stacking == "auto" and len(heads) > 1:
         stacked = fit_stack(heads)
         judged = stacked.heads
-        rule = replace(rule, stack=stacked.stack, thresholds=_thresholds(judged), notes=stacked.notes)
+        rule = replace(
+            rule,
+            stack=stacked.stack,
+            thresholds=tuple(head.threshold for head in judged),
+            notes=stacked.notes,
+        )
     if recipe.mode == "argmax":
         rule = _coupled(recipe, heads, rule, none_prior)
     if recipe.objective == "micro-f1":
@@ -63,10 +69,6 @@ def fit_rule(
     for note in rule.notes:
         (progress or Silent()).say(note)
     return rule
-
-
-def _thresholds(heads: Sequence[ScoredHead]) -> tuple[float, ...]:
-    return tuple(head.calibration.threshold for head in heads)
 
 
 def _coupled(

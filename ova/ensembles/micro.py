@@ -15,12 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ova.ensembles.common_rows import ScoredHead
+from ova.ensembles.judged import Judged
 from ova.errors import DataError
-from ova.heads.calibrate import calibrate_scores
 from ova.heads.objectives import Cost
 from ova.heads.ranking import Ranking
-from ova.heads.recipe import KEPT_DEFAULT
 from ova.heads.thresholds import best_cut
 
 _MOST_ROUNDS = 100
@@ -34,7 +32,7 @@ class MicroThresholds:
     told: str
 
 
-def micro_thresholds(heads: Sequence[ScoredHead]) -> MicroThresholds:
+def micro_thresholds(heads: Sequence[Judged]) -> MicroThresholds:
     """Choose the heads' thresholds for micro F1, each by the method of its own recipe.
 
     At the best lambda a right alarm is worth 2 - lambda and a wrong one costs lambda, so that every head has
@@ -44,17 +42,19 @@ def micro_thresholds(heads: Sequence[ScoredHead]) -> MicroThresholds:
     Raises:
         DataError: No head is calibrated.
     """
-    free = [head for head in heads if head.calibration.method != KEPT_DEFAULT]
+    free = [head for head in heads if head.free]
     if not free:
         raise DataError("micro F1 needs a calibrated head; every one has too few positives")
-    fixed = [_counts(head, head.calibration.threshold) for head in heads if head not in free]
+    fixed = [_counts(head, head.threshold) for head in heads if not head.free]
     rankings = [Ranking.of(head.scores.logits, head.scores.labels) for head in free]
     best = best_micro_f1(rankings, np.sum(fixed, axis=0) if fixed else np.zeros(3))
-    chosen = {head.name: _threshold(head, best) for head in free}
-    thresholds = [chosen.get(head.name, head.calibration.threshold) for head in heads]
+    # repr would be 1e-07 for a tiny price, which no objective is written like
+    objective = f"cost {2.0 - best:.12f}:{max(best, 1e-9):.12f}"
+    chosen = {head.name: head.choose(objective) for head in free}
+    thresholds = [chosen.get(head.name, head.threshold) for head in heads]
     reached, own = (
         _micro_f1(np.sum([_counts(head, cut) for head, cut in zip(heads, cuts, strict=True)], axis=0))
-        for cuts in (thresholds, [head.calibration.threshold for head in heads])
+        for cuts in (thresholds, [head.threshold for head in heads])
     )
     told = (
         f"thresholds are set for micro F1 over {len(heads)} heads: {reached:.3f} on calibration rows, "
@@ -87,22 +87,7 @@ def _best_counts(ranking: Ranking, price: float) -> NDArray[np.float64]:
     return np.array([tp, flagged, ranking.positives])
 
 
-def _threshold(head: ScoredHead, best: float) -> float:
-    settings, calibration = head.settings, head.calibration
-    method = settings.method
-    # repr would be 1e-07 for a tiny price, which no objective is written like
-    objective = f"cost {2.0 - best:.12f}:{max(best, 1e-9):.12f}"
-    return calibrate_scores(
-        head.scores.logits,
-        head.scores.labels,
-        pos_weight=calibration.pos_weight,
-        objective=objective,
-        method=method,
-        prior=calibration.prior if calibration.adaptation else None,
-    ).threshold
-
-
-def _counts(head: ScoredHead, threshold: float) -> NDArray[np.float64]:
+def _counts(head: Judged, threshold: float) -> NDArray[np.float64]:
     flagged = head.scores.logits >= threshold
     positive = head.scores.labels == 1
     return np.array([(flagged & positive).sum(), flagged.sum(), positive.sum()], np.float64)

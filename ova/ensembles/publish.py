@@ -111,14 +111,15 @@ class _Scored:
     calibration: Calibration
     settings: CalibrationSettings
     scores: Scores
+    proper_loss: bool
 
 
 def _scored(workspace: Workspace, heads: Sequence[TrainedHead]) -> list[_Scored]:
     tested, found = test_rows(workspace), []
     for head in heads:
-        scores, _ = calibration_inputs(current_run(workspace, head.name), head.record, tested)
+        scores, training = calibration_inputs(current_run(workspace, head.name), head.record, tested)
         settings = read_head_recipe(workspace, head.name).calibration
-        found.append(_Scored(head.name, head.calibration, settings, scores))
+        found.append(_Scored(head.name, head.calibration, settings, scores, training.proper))
     return found
 
 

@@ -23,12 +23,12 @@ from scipy.stats import chi2
 from ova.ensembles.common_rows import CommonRows, ScoredHead
 from ova.ensembles.decide import calibrate_all
 from ova.ensembles.folds import FOLDS, beyond_error, deal_folds
+from ova.ensembles.judged import Judged
 from ova.ensembles.rule import Affine, Stack
 from ova.errors import OvaError
-from ova.heads.calibrate import calibrate_scores
-from ova.heads.calibration import Calibration
-from ova.heads.recipe import CalibrationSettings
+from ova.heads.recipe import KEPT_DEFAULT
 from ova.heads.scores import Scores
+from ova.heads.threshold_choice import choose_threshold
 
 Array = NDArray[np.float64]
 FEWEST = 10
@@ -38,22 +38,12 @@ _OWN_PRECISION = (0.5**-2, 1.5**-2)
 _MOST_STEPS = 50
 
 
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """A head as its threshold sees it: values, and the calibration whose threshold they are compared with."""
-
-    name: str
-    calibration: Calibration
-    settings: CalibrationSettings
-    scores: Scores
-
-
 @dataclass(frozen=True)
 class Stacked:
     """What stacking came to."""
 
     stack: Stack | None
-    heads: tuple[ScoredHead, ...]
+    heads: tuple[Judged, ...]
     """In the order given; stacked ones with their log odds, out of fold, in place of logits."""
     notes: tuple[str, ...]
 
@@ -64,13 +54,14 @@ def fit_stack(heads: Sequence[ScoredHead]) -> Stacked:
     Raises:
         DataError: The heads have no calibration row in common.
     """
+    alone = tuple(map(Judged.of, heads))
     moved = [head.name for head in heads if head.calibration.adaptation is not None]
     if moved:
         why = f"no stacking: {moved[0]} was moved to another prior than that of its calibration rows"
-        return Stacked(None, tuple(heads), (why,))
+        return Stacked(None, alone, (why,))
     rows = CommonRows.of(heads)
     odds = calibrate_all([head.calibration for head in heads], rows.logits)
-    lines, found, notes = np.eye(len(heads)), list(heads), []
+    lines, found, notes = np.eye(len(heads)), list(alone), []
     biases, names = np.zeros(len(heads)), []
     for index, head in enumerate(heads):
         trial = _Trial.of(odds, rows.labels[:, index], index)
@@ -82,7 +73,7 @@ def fit_stack(heads: Sequence[ScoredHead]) -> Stacked:
         names.append(head.name)
         notes.append(_told(heads, trial, index))
     if not names:
-        return Stacked(None, tuple(heads), ("stacking: no head gains from the others; each decides alone",))
+        return Stacked(None, alone, ("stacking: no head gains from the others; each decides alone",))
     matrix = Affine(tuple(map(tuple, lines.tolist())), tuple(biases.tolist()))
     return Stacked(Stack(tuple(names), matrix), tuple(found), tuple(notes))
 
@@ -178,7 +169,7 @@ def _judged(head: ScoredHead, rows: CommonRows, trial: _Trial, index: int) -> Ju
     if not trial.weights[0] > 0:
         return None
     try:
-        calibration = calibrate_scores(
+        chosen = choose_threshold(
             trial.held_out,
             labels,
             objective=settings.objective,
@@ -187,7 +178,8 @@ def _judged(head: ScoredHead, rows: CommonRows, trial: _Trial, index: int) -> Ju
         )
     except OvaError:
         return None
-    return Judged(head.name, calibration, settings, Scores(rows.images, labels, trial.held_out))
+    held_out = Scores(rows.images, labels, trial.held_out)
+    return Judged(head.name, settings, held_out, chosen.threshold, chosen.method != KEPT_DEFAULT)
 
 
 def _told(heads: Sequence[ScoredHead], trial: _Trial, index: int) -> str:

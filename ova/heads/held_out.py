@@ -1,6 +1,8 @@
 """How good a head is on rows that it was not trained on: the figures by which runs and recipes are chosen.
 
-Both use scores of validation or out-of-fold rows, and never a test row.
+Both use scores of validation or out-of-fold rows, and never a test row. The log-loss is that of probabilities
+that are made as the head's own will be, beta and isotonic curves included: a curve is chosen and fitted
+without the rows that it is judged on, like the line.
 
 Shape letter: n rows.
 """
@@ -17,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ova.errors import DataError, RecipeError
+from ova.heads.curve_choice import choose_curve
 from ova.heads.probabilities import fit_probabilities
+from ova.heads.ranking import Ranking
 from ova.metrics import average_precision
 
 Criterion = Literal["average-precision", "log-loss"]
@@ -100,9 +104,10 @@ def _nested_log_loss(
     losses = np.empty(len(labels))
     for number in np.unique(part):
         inside = part == number
-        # As the head will be calibrated, but for a curve that only many rows would bend.
-        platt = fit_probabilities(logits[~inside].astype(np.float32), labels[~inside], shift, proper)
-        odds = platt.log_odds(logits[inside])
+        scores, truth = logits[~inside].astype(np.float32), labels[~inside]
+        line = fit_probabilities(scores, truth, shift, proper)
+        curve = choose_curve(Ranking.of(scores, truth)) if truth.any() else None
+        odds = line.log_odds(logits[inside]) if curve is None else curve(logits[inside])
         losses[inside] = np.logaddexp(0.0, odds) - labels[inside] * odds
     return float(losses.mean())
 

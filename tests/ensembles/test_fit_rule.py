@@ -25,6 +25,7 @@ class Scored:
     calibration: Calibration
     settings: CalibrationSettings
     scores: Scores
+    proper_loss: bool = True
 
 
 def scored_heads(seed=0, rows=600, power=3.0):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -11,20 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
+from ova.ensembles.judged import Judged
 from ova.ensembles.micro import best_micro_f1, micro_thresholds
 from ova.errors import DataError
 from ova.heads.calibrate import calibrate_scores
+from ova.heads.calibration import Adaptation, Calibration
 from ova.heads.ranking import Ranking
-from ova.heads.recipe import CalibrationSettings
+from ova.heads.recipe import KEPT_DEFAULT, CalibrationSettings
 from ova.heads.scores import Scores
-
-
-@dataclass(frozen=True)
-class Scored:
-    name: str
-    calibration: object
-    settings: CalibrationSettings
-    scores: Scores
+from ova.heads.threshold_choice import choose_threshold
 
 
 def scored(name, seed, positives, rows=300, power=3.0, method="auto"):
@@ -32,8 +27,18 @@ def scored(name, seed, positives, rows=300, power=3.0, method="auto"):
     labels = (np.arange(rows) < positives).astype(np.int8)
     logits = draw.normal(power * labels - power / 2, 1.2).astype(np.float32).astype(np.float64)
     scores = Scores(tuple(f"{row:03d}" for row in range(rows)), labels, logits)
-    calibration = calibrate_scores(logits, labels, method=method)
-    return Scored(name, calibration, CalibrationSettings(method=method), scores)
+    chosen = choose_threshold(logits, labels, method=method)
+    free = chosen.method != KEPT_DEFAULT
+    return Judged(name, CalibrationSettings(method=method), scores, chosen.threshold, free)
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    name: str
+    calibration: Calibration
+    settings: CalibrationSettings
+    scores: Scores
+    proper_loss: bool
 
 
 @settings(max_examples=40)
@@ -67,8 +72,8 @@ def test_thresholds_of_the_exact_method_reach_it():
 def test_a_hard_rare_label_gives_way_to_the_common_one():
     heads = [scored("easy", 3, 90, power=4.0), scored("hard", 4, 12, power=1.0)]
     easy, hard = micro_thresholds(heads).thresholds
-    assert hard > heads[1].calibration.threshold  # fewer false alarms than its own F1 would take
-    assert abs(easy - heads[0].calibration.threshold) < 1.0
+    assert hard > heads[1].threshold  # fewer false alarms than its own F1 would take
+    assert abs(easy - heads[0].threshold) < 1.0
 
 
 def test_a_head_without_calibration_keeps_its_threshold_and_is_counted():
@@ -77,5 +82,38 @@ def test_a_head_without_calibration_keeps_its_threshold_and_is_counted():
         micro_thresholds([few])
     alone = micro_thresholds([scored("a", 6, 60)])
     both = micro_thresholds([few, scored("a", 6, 60)])
-    assert both.thresholds[0] == few.calibration.threshold
+    assert both.thresholds[0] == few.threshold
     assert both.thresholds[1] != alone.thresholds[0]
+
+
+def test_a_head_of_another_loss_is_judged_with_the_priors_of_its_own_calibration():
+    """Focal and asymmetric losses shift logits by an unknown amount, so their priors are wide."""
+    plain = scored("odd", 7, 8, power=2.0, method="plugin")
+    weighed = replace(plain, pos_weight=40.0)
+    odd = replace(weighed, proper_loss=False)
+    objective = "cost 1.4:0.6"
+    for head in (weighed, odd):
+        own = calibrate_scores(
+            head.scores.logits,
+            head.scores.labels,
+            pos_weight=40.0,
+            proper_loss=head.proper_loss,
+            objective=objective,
+            method="plugin",
+        )
+        assert head.choose(objective) == own.threshold
+    other = scored("other", 8, 60)
+    proper, wide = (micro_thresholds([head, other]).thresholds[0] for head in (weighed, odd))
+    assert abs(proper - wide) > 0.1
+
+
+def test_a_head_that_decides_alone_is_taken_as_it_was_calibrated():
+    alone = scored("a", 9, 60)
+    calibration = calibrate_scores(alone.scores.logits, alone.scores.labels, pos_weight=3.0)
+    head = Scored("a", calibration, alone.settings, alone.scores, proper_loss=False)
+    judged = Judged.of(head)
+    assert (judged.threshold, judged.free, judged.prior) == (calibration.threshold, True, None)
+    assert (judged.pos_weight, judged.proper_loss) == (3.0, False)
+    moved = replace(calibration, adaptation=Adaptation(100, 0.2, 0.3, 0.4, "d", "before.json"))
+    assert Judged.of(replace(head, calibration=moved)).prior == calibration.prior
+    assert not Judged.of(replace(head, calibration=replace(calibration, method="default"))).free

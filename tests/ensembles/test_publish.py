@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from small import draw_images, head_recipe
 
+from ova.ensembles import publish
 from ova.ensembles.publish import export
 from ova.ensembles.runtime import CombinedModel
 from ova.ensembles.train import train_heads
@@ -62,3 +63,20 @@ def test_a_head_that_reads_more_than_drafts_hold_is_refused(workspace):
     with pytest.raises(RecipeError, match=r"a head reads 24 x 24 pixels, but draft_side .* down to 23"):
         train_heads(workspace)
     assert not workspace.stores.exists()
+
+
+def test_the_rule_knows_which_losses_are_proper(make_workspace, monkeypatch):
+    focal = head_recipe(training={"epochs": 1}, balance={"loss": "focal"})
+    workspace = make_workspace({"spot": focal}, ensembles={"all": {"heads": ["spot"]}})
+    train_heads(workspace)
+
+    class Seen(Exception):
+        pass
+
+    def spy(_recipe, heads, *_more, **_options):
+        raise Seen([(head.name, head.proper_loss) for head in heads])
+
+    monkeypatch.setattr(publish, "fit_rule", spy)
+    with pytest.raises(Seen) as seen:
+        export(workspace, "all")
+    assert seen.value.args == ([("spot", False)],)

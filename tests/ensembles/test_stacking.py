@@ -28,6 +28,7 @@ class Scored:
     calibration: Calibration
     settings: CalibrationSettings
     scores: Scores
+    proper_loss: bool = True
 
 
 def draw_rows(seed, rows, dependence):

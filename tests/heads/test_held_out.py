@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, log_loss
 
 from ova.errors import DataError, RecipeError
+from ova.heads.calibrate import calibrate_scores
 from ova.heads.held_out import measure_held_out, read_criterion
 
 RANDOM = np.random.default_rng(4)
@@ -29,6 +32,29 @@ def test_log_loss_is_that_of_a_calibration_on_other_rows():
     truth = log_loss(LABELS, 1 / (1 + np.exp(-(slope * LOGITS + intercept))))
     assert truth < found.log_loss + 0.005 < truth + 0.03
     assert found.gain("log-loss") == -found.log_loss
+
+
+def test_log_loss_is_that_of_the_probabilities_that_the_head_would_get():
+    """Curves included: each part is judged by the whole calibration of the others."""
+    draw = np.random.default_rng(3)
+    scores = draw.uniform(-6.0, 6.0, 4000)
+    share = np.select([scores < -3, scores < 0, scores < 3], [0.01, 0.3, 0.35], 0.95)
+    labels = (draw.random(4000) < share).astype(np.int8)
+    images = [f"{number}.png" for number in range(4000)]
+    part = np.array([hashlib.sha256(image.encode()).digest()[0] % 5 for image in images])
+    losses, lines = np.empty(4000), np.empty(4000)
+    for number in range(5):
+        inside = part == number
+        head = calibrate_scores(scores[~inside], labels[~inside], pos_weight=2.0)
+        assert head.curve is not None
+        for found, odds in (
+            (losses, head.calibrated(scores[inside])),
+            (lines, head.slope * scores[inside] + head.intercept),
+        ):
+            found[inside] = np.logaddexp(0.0, odds) - labels[inside] * odds
+    loss = measure_held_out(images, labels, scores, shift=np.log(2.0)).log_loss
+    assert loss == pytest.approx(losses.mean(), abs=1e-12)
+    assert loss < lines.mean() - 0.02
 
 
 def test_scale_and_shift_are_no_merit():

@@ -22,9 +22,9 @@ from ova.analysis.measures.binary import measured_average_precision
 from ova.analysis.measures.honest import measured_f1
 from ova.analysis.measures.values import Baseline, Measured
 from ova.errors import DataError
-from ova.heads.calibrate import calibrate_scores
 from ova.heads.calibration import Calibration
 from ova.heads.recipe import KEPT_DEFAULT
+from ova.heads.threshold_choice import ThresholdChoice, choose_threshold
 from ova.metrics import Counts
 
 SIDE = 24
@@ -73,16 +73,16 @@ def classical_baseline(
     seconds = round(time.monotonic() - started, 3)
     ranked = measured_average_precision(test.labels, scores)
     try:
-        threshold = _calibrate(np.concatenate(held_out), labels, like)
+        threshold = _choose(np.concatenate(held_out), labels, like)
     except DataError as error:
         return Baseline(kind, Measured(None, reason=str(error)), ranked, seconds)
     return Baseline(kind, measured_f1(Counts.of(test.labels, threshold.decide(scores))), ranked, seconds)
 
 
-def _calibrate(scores: FloatArray, labels: NDArray[np.int8], like: Calibration) -> Calibration:
+def _choose(scores: FloatArray, labels: NDArray[np.int8], like: Calibration) -> ThresholdChoice:
     method = "auto" if like.method == KEPT_DEFAULT else like.method
     objective, confidence = like.objective, like.confidence
-    return calibrate_scores(scores, labels, objective=objective, method=method, confidence=confidence)
+    return choose_threshold(scores, labels, objective=objective, method=method, confidence=confidence)
 
 
 def _fit(kind: str, training: Pixels) -> Any:

@@ -11,21 +11,31 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ova.analysis.measures.values import HonestF1, Measured
 from ova.errors import DataError
-from ova.heads.calibrate import FEWEST_POSITIVES, calibrate_scores
 from ova.heads.calibration import Calibration
+from ova.heads.labelled_rows import FEWEST_POSITIVES
 from ova.heads.recipe import KEPT_DEFAULT
+from ova.heads.threshold_choice import choose_threshold
 from ova.metrics import Counts, f1_interval
 
 FOLDS = 5
 _SEED = 20_261_121
 Logits = NDArray[np.float64]
 Labels = NDArray[np.int8]
+
+
+class Decides(Protocol):
+    """A threshold, such as that of a calibration."""
+
+    def decide(self, logits: ArrayLike) -> NDArray[np.bool_]:
+        """Say yes or no to raw logits."""
+        ...
 
 
 def honest_f1(
@@ -49,7 +59,7 @@ def honest_f1(
     """
     apparent = measured_f1(Counts.of(labels, calibration.decide(logits)))
 
-    def rule(scores: Logits, truth: Labels) -> Calibration:
+    def rule(scores: Logits, truth: Labels) -> Decides:
         return _again(scores, truth, calibration, proper_loss)
 
     if calibration.adaptation is not None:
@@ -62,7 +72,7 @@ def honest_f1(
 
 
 def nested_f1(
-    logits: Logits, labels: Labels, groups: Sequence[str], rule: Callable[[Logits, Labels], Calibration]
+    logits: Logits, labels: Labels, groups: Sequence[str], rule: Callable[[Logits, Labels], Decides]
 ) -> Measured:
     """Decide every fold by a threshold that was chosen on the other folds, and pool the counts.
 
@@ -97,9 +107,9 @@ def measured_f1(counts: Counts) -> Measured:
     return Measured(counts.f1, *interval)
 
 
-def _again(scores: Logits, truth: Labels, before: Calibration, proper_loss: bool) -> Calibration:
-    """Calibrate other rows as it was done before."""
-    return calibrate_scores(
+def _again(scores: Logits, truth: Labels, before: Calibration, proper_loss: bool) -> Decides:
+    """Choose a threshold on other rows as it was done before."""
+    return choose_threshold(
         scores,
         truth,
         pos_weight=before.pos_weight,
