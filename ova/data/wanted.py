@@ -52,7 +52,8 @@ def by_share(traits: Traits, shares: NDArray[np.float64], fewest: NDArray[np.int
 def per_class(traits: Traits, number: int) -> tuple[Traits, Wanted]:
     """Want so many positives of every label, and so many images of none, in the second of two parts.
 
-    Of a label at most half of the positives are wanted, so that as many are left to learn from.
+    Of a label at most half of the positives are wanted, so that as many are left to learn from. Where groups
+    do not allow the exact number, a few more are better than fewer.
 
     Returns:
         The traits, with no weight on any other, and what is wanted of them.
@@ -65,7 +66,7 @@ def per_class(traits: Traits, number: int) -> tuple[Traits, Wanted]:
     wanted[asked, 1] = np.minimum(number, totals[asked] // 2)
     wanted[:, 0] = totals - wanted[:, 1]
     nothing, free = np.zeros((traits.signatures, 2)), np.ones(traits.signatures, np.bool_)
-    fewest = np.zeros((traits.labels, 2), np.intp)
+    fewest = np.repeat(wanted[traits.per_label, 1].astype(np.intp)[:, None], 2, axis=1)
     return replace(traits, weights=weights), Wanted(wanted, nothing, free, fewest)
 
 

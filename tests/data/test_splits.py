@@ -171,6 +171,24 @@ def test_so_many_of_every_class_are_tested_as_near_as_groups_allow():
     assert [counts[1, 0]["test"], counts[0, 1]["test"]] == [12, 12]
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_so_many_of_every_label_are_tested_even_where_none_are_then_too_many(seed):
+    number = np.arange(160)
+    values = np.stack([number % 4 == 0, number % 9 == 1], axis=1).astype(int)  # most groups hold one of each
+    table = table_of(values, [f"g{row // 4}" for row in number])
+    part_of = make_split(table, unlike(table), SplitRecipe(test_per_class=6, seed=seed)).part_of
+    tested = table.values[[part_of[image] == "test" for image in table.images]]
+    assert (tested.sum(axis=0) >= 6).all()
+    assert len(tested) <= 36
+
+
+def test_a_label_in_one_group_is_left_to_learn_from():
+    values = np.array([[1, 0]] * 6 + [[0, 1], [0, 0]] * 20)
+    table = table_of(values, ["all"] * 6 + [f"g{row}" for row in range(40)])
+    part_of = make_split(table, unlike(table), SplitRecipe(test_per_class=3)).part_of
+    assert {part_of[image] for image in table.images[:6]} != {"test"}
+
+
 # Folds
 
 
