@@ -11,6 +11,7 @@ from typing import Any
 
 from ova.data.archive import Archive
 from ova.data.class_folders import class_root, folders_on_disk, image_folders
+from ova.data.recipe import DatasetRecipe
 from ova.data.sources import tables_in
 from ova.errors import DataError, RecipeError, first_few
 
@@ -72,6 +73,22 @@ def data_settings(folder: Path, data: RawData) -> tuple[dict[str, Any], Path]:
     if data.class_columns or not data.labels:
         settings["format"] = "long" if data.class_columns else "folders"
     return settings | _column_settings(data, root, archive), root
+
+
+def refuse_among_classes(folder: Path, recipe: DatasetRecipe, root: Path) -> None:
+    """Refuse a workspace that would lie among class folders: its own folders would be classes, too.
+
+    Raises:
+        RecipeError: It would.
+    """
+    if recipe.format != "folders" or recipe.archive is not None:
+        return
+    for place in recipe.pooled_folders or (".",):
+        if folder.resolve().is_relative_to((root / place).resolve()):
+            raise RecipeError(
+                f"the workspace {folder} would lie among the class folders of {root / place}, and become a"
+                f" class; give it a folder of its own: ova init my-workspace --images {root}"
+            )
 
 
 def prefix_of(archive: Archive, images: Sequence[str]) -> str:

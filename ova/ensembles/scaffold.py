@@ -23,7 +23,7 @@ from ova.data.source import open_source
 from ova.data.sources import open_files
 from ova.data.texts import Texts
 from ova.data.zip_files import ZipFiles
-from ova.ensembles.data_settings import RawData, data_settings, prefix_of
+from ova.ensembles.data_settings import RawData, data_settings, prefix_of, refuse_among_classes
 from ova.ensembles.label_sets import LabelSet, label_sets
 from ova.errors import RecipeError, first_few
 from ova.recipes import check_recipe
@@ -93,13 +93,16 @@ def make_workspace(folder: Path, data: RawData) -> Made:
         data: Where labels and images lie, and how to read them.
 
     Raises:
-        RecipeError: Neither labels nor images, what is said contradicts itself, or the workspace exists.
+        RecipeError: Neither labels nor images, what is said contradicts itself, or the workspace exists or
+            would lie among class folders.
         DataError: The labels are refused; nothing is written.
         EnvironmentFault: The disk is full or read-only; nothing is left of what was written.
     """
     workspace = Workspace(folder)
     declared = data == RawData() and workspace.dataset_recipe.is_file()
-    settings, recipe, table = _read_declared(workspace) if declared else _read(*data_settings(folder, data))
+    settings, recipe, table = (
+        _read_declared(workspace) if declared else _read(folder, *data_settings(folder, data))
+    )
     notes = [*_pooled_notes(recipe), *_copies_notes(settings, recipe, table)]
     names = head_names(table.labels)
     labels = {label: _count(table, label, name) for label, name in names.items()}
@@ -162,7 +165,9 @@ def head_names(labels: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def _read(settings: dict[str, Any], root: Path) -> tuple[dict[str, Any], DatasetRecipe, LabelTable]:
+def _read(
+    folder: Path, settings: dict[str, Any], root: Path
+) -> tuple[dict[str, Any], DatasetRecipe, LabelTable]:
     """Read the labels; find what the layout of images says, and add it to `settings`.
 
     That is where the paths of a table start from in an archive, and which folders hold the class folders.
@@ -178,6 +183,7 @@ def _read(settings: dict[str, Any], root: Path) -> tuple[dict[str, Any], Dataset
             settings["prefix"] = prefix
             recipe = recipe.model_copy(update={"prefix": prefix})
             files = open_files(recipe, root)
+    refuse_among_classes(folder, recipe, root)
     return settings, recipe, read_label_table(recipe, root, files, look=True)
 
 

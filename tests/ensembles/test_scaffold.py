@@ -61,6 +61,28 @@ def test_class_folders_make_an_argmax_ensemble(tmp_path: Path) -> None:
     assert (dataset.format, ensemble.mode, set(heads)) == ("folders", "argmax", {"cat", "dog"})
 
 
+@pytest.mark.parametrize("place", [".", "cat", "cat/deeper"])
+def test_a_workspace_among_class_folders_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    for name in ("cat/1.png", "dog/1.png"):
+        image(tmp_path / "photos" / name)
+    monkeypatch.chdir(tmp_path / "photos")
+    with pytest.raises(
+        RecipeError, match=r"would lie among the class folders.* ova init my-workspace --images"
+    ):
+        make_workspace(Path(place), RawData(images=Path()))
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["1.png", "1.png", "cat", "dog", "photos"]
+
+
+def test_a_workspace_beside_pooled_class_folders_is_fine(tmp_path: Path) -> None:
+    for name in ("train/cat/1.png", "train/dog/2.png", "test/cat/3.png", "test/dog/4.png"):
+        image(tmp_path / name)
+    make_workspace(tmp_path, RawData(images=tmp_path))
+    dataset, _, _ = recipes(tmp_path)
+    assert dataset.pooled_folders == ("test", "train")
+
+
 def test_the_splits_of_a_provider_are_pooled(tmp_path: Path) -> None:
     for name in ("train/cat/1.png", "train/dog/2.png", "test/cat/3.png", "test/dog/4.png"):
         image(tmp_path / "photos/set" / name)
