@@ -38,7 +38,7 @@ class LeftOut:
     count: int
     of: int
     unit: str = "images"
-    """What is counted: images or rows."""
+    """What is counted: images, rows, or entries, which are an image or a cell of a table."""
 
     def line(self) -> str:
         """Say it in one line: `12 of 2,000 images (0.6 %): without any label`."""

@@ -42,8 +42,8 @@ def pool(labelled: Labelled, sheet: LabelSheet, ledger: Ledger) -> Labelled:
     same_table = np.isin(pairs, known)
     same_table[repeats(pairs)] = True
     _report(sheet, row_of[again], row_of[earlier], equal, same_table, ledger)
-    shared = len(np.unique(image_of[again][equal & ~same_table]))
-    left_out = (LeftOut("in several tables with the same labels, counted once", shared, len(first)),)
+    shared = int(np.sum(equal & ~same_table))
+    left_out = (LeftOut("images of an earlier table, with the same labels", shared, len(images), "entries"),)
     return replace(
         labelled,
         images=images.take(first),

@@ -14,6 +14,10 @@ from ova.data.problems import Ledger, Problem
 from ova.data.recipe import DatasetRecipe
 from ova.errors import DataError, first_few
 
+_NO_LABEL = (
+    "; a column that is no label is left out by naming those that are (label_columns; ova init --label)"
+)
+
 
 def from_wide(
     sheet: LabelSheet, recipe: DatasetRecipe, names: Mapping[str, str] | None, ledger: Ledger
@@ -70,8 +74,9 @@ def _report(
         shown = first_few([repr(cell[:40]) for cell in found], 3)
         summaries.append(f"column {column!r} {sheet.rows(rows)} has {shown}")
         examples += found
+    no_label = "" if all(len(rows) < len(sheet) for rows in refused.values()) else _NO_LABEL
     ledger.add(
-        f"{first_few(summaries)}; {allowed(examples, recipe.soft)}",
+        f"{first_few(summaries)}; {allowed(examples, recipe.soft)}{no_label}",
         (
             Problem(
                 sheet.images[row],
@@ -96,4 +101,6 @@ def _dropped(
         words, codes = sheet.coded[column]
         positive = np.array([cell_value(word, recipe.soft) == 1 for word in words], bool)
         if count := int(positive[codes].sum()):
-            yield LeftOut(f"positives of the dropped class {label_of[column]!r}", count, len(sheet), "rows")
+            yield LeftOut(
+                f"positives of the dropped class {label_of[column]!r}", count, len(sheet), "entries"
+            )

@@ -147,7 +147,8 @@ def test_images_that_tables_share(pooled, tmp_path):
     first = "file,crack\na,1\nb,0\nc,\n"
     table = pooled(first, "file,crack\nb,0\nd,1\na,1\n", "file,crack\na,1\n")
     assert (table.images, table.values.tolist()) == (("a", "b", "d"), [[1], [0], [1]])
-    assert table.left_out[0] == LeftOut("in several tables with the same labels, counted once", 2, 4)
+    told = "images of an earlier table, with the same labels"
+    assert table.left_out[0] == LeftOut(told, 3, 7, "entries")
     with pytest.raises(RefusedData) as caught:
         pooled(first, "file,crack\nb,1\na,1\na,1\n")
     where = [tmp_path / name for name in ("0.csv", "1.csv")]

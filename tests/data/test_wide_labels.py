@@ -39,6 +39,12 @@ def test_anything_but_0_1_blank_is_refused(tmp_path, cell, refusal):
     assert f"column 'crack' in line 3 has {cell!r}" in message
 
 
+def test_a_column_that_holds_no_label_at_all_is_told_apart_from_a_slip(tmp_path, refusal):
+    advice = "is left out by naming those that are (label_columns; ova init --label)"
+    assert advice in refusal(tmp_path, "file,crack,day\na.png,1,monday\nb.png,0,friday\n")
+    assert advice not in refusal(tmp_path, "file,crack,dust\na.png,1,yes\nb.png,0,0\n")
+
+
 def test_refused_cells_are_counted_and_the_first_ten_named(tmp_path, refusal):
     text = "file,crack,dust\n\n" + "".join(
         f"{row}.png,{row % 3},{'x' if row == 4 else 1}\n" for row in range(60)
@@ -116,7 +122,7 @@ def test_dropped_columns_are_reported_and_need_not_be_labels(tmp_path, read):
     table = read(tmp_path, text, drop_classes=("dust", "note"))
     assert (table.labels, table.images) == (("crack",), ("a.png", "b.png"))
     assert table.left_out == (
-        LeftOut("positives of the dropped class 'dust'", 2, 3, "rows"),
+        LeftOut("positives of the dropped class 'dust'", 2, 3, "entries"),
         LeftOut("without any label", 1, 3),
     )
 
