@@ -37,7 +37,7 @@ def _rows(rows: RowCheck) -> Iterator[str]:
     if rows.without_image:
         yield f"rows without an image: {_examples(rows.without_image)}"
     if rows.without_row:
-        yield f"images that no row names, and that are not used: {_examples(rows.without_row)}"
+        yield f"images that are not used, having no row or being left out: {_examples(rows.without_row)}"
 
 
 def _examples(images: Sequence[str]) -> str:

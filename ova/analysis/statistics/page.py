@@ -71,7 +71,7 @@ def _facts(counts: Counts) -> list[tuple[str, str]]:
     return [
         ("images", f"{rows.images:,}"),
         ("rows without image", f"{len(rows.without_image):,}"),
-        ("images without row", f"{len(rows.without_row):,}"),
+        ("images that are not used", f"{len(rows.without_row):,}"),
         (f"images of the scarcest label, {scarcest.label}", f"{scarcest.positives:,}"),
         ("median size", f"{median['height']:.0f} x {median['width']:.0f}"),
     ]

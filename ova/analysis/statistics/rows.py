@@ -17,7 +17,7 @@ class RowCheck:
     without_image: tuple[str, ...]
     """Image ids of rows whose image was not read."""
     without_row: tuple[str, ...]
-    """Images beside them that no row names, sorted."""
+    """Images beside them that no row names, or that were left out, sorted."""
 
     @property
     def images(self) -> int:
