@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from ova.data.labels import LeftOut
@@ -179,3 +181,19 @@ def test_pooling_two_tables_is_reading_one(pooled):
     parts = pooled(head + "".join(rows[:13]), head + "".join(rows[13:]), group=rule)
     assert parts.digest() == whole.digest()
     assert parts.groups == tuple(f"m{row // 4}" for row in range(40))
+
+
+def test_a_row_of_a_long_table_takes_no_more_memory_than_one_of_a_short_table(tmp_path):
+    def bytes_per_row(rows: int) -> float:
+        lines = (f"images/{row:08d}.png,{row % 2},\n" for row in range(rows))
+        (tmp_path / "labels.csv").write_text("file,crack,dust\n" + "".join(lines))
+        tracemalloc.start()
+        table = read_label_table(DatasetRecipe(labels=("labels.csv",)), tmp_path)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert len(table.images) == rows
+        return peak / rows
+
+    few, many = bytes_per_row(20_000), bytes_per_row(60_000)
+    assert many < few
+    assert many < 120  # 19 of them text; a string of Python alone takes more than 60
