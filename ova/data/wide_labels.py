@@ -15,7 +15,8 @@ from ova.data.recipe import DatasetRecipe
 from ova.errors import DataError, first_few
 
 _NO_LABEL = (
-    "; a column that is no label is left out by naming those that are (label_columns; ova init --label)"
+    '; if it names a class: format = "long" (ova init --class-column); if it is no label, name the columns'
+    " that are: label_columns (ova init --label)"
 )
 
 

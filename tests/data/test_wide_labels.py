@@ -40,7 +40,7 @@ def test_anything_but_0_1_blank_is_refused(tmp_path, cell, refusal):
 
 
 def test_a_column_that_holds_no_label_at_all_is_told_apart_from_a_slip(tmp_path, refusal):
-    advice = "is left out by naming those that are (label_columns; ova init --label)"
+    advice = "if it is no label, name the columns that are: label_columns (ova init --label)"
     assert advice in refusal(tmp_path, "file,crack,day\na.png,1,monday\nb.png,0,friday\n")
     assert advice not in refusal(tmp_path, "file,crack,dust\na.png,1,yes\nb.png,0,0\n")
 
