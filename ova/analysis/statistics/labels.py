@@ -82,9 +82,15 @@ class LabelStatistics:
     """Images with 0, 1, 2, ... positive labels."""
     together: Together
 
+    @property
+    def mean_positives(self) -> float:
+        """How many images have a label, on average over the labels."""
+        return sum(each.positives for each in self.labels) / len(self.labels)
+
     def to_json(self) -> dict[str, Any]:
         """Return everything as one JSON object."""
         return {
+            "mean_positives": self.mean_positives,
             "labels": [
                 {
                     "label": each.label,

@@ -61,7 +61,10 @@ def statistics_page(dataset: Dataset, statistics: Statistics, charts: Mapping[st
 
 def _lead(counts: Counts) -> str:
     parts = ", ".join(f"{images:,} {part}" for part, images in counts.parts.images.items())
-    return f"{counts.rows.images:,} images with {len(counts.labels.labels):,} labels: {parts}."
+    labels = (
+        f"{len(counts.labels.labels):,} labels, {counts.labels.mean_positives:,.0f} positives each on average"
+    )
+    return f"{counts.rows.images:,} images with {labels}: {parts}."
 
 
 def _facts(counts: Counts) -> list[tuple[str, str]]:

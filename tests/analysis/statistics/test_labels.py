@@ -28,6 +28,7 @@ def test_every_label_is_counted_as_pandas_counts(random_table):
     frame = pd.DataFrame(table.values, columns=list(table.labels))
     found = count_labels(table)
     assert [each.positives for each in found.labels] == sorted((frame == 1).sum(), reverse=True)
+    assert found.to_json()["mean_positives"] == pytest.approx((frame == 1).sum().mean())
     for each in found.labels:
         counts = frame[each.label].value_counts()
         assert (each.positives, each.negatives, each.unknown) == (counts[1], counts[0], counts[-1])
