@@ -28,6 +28,7 @@ from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
+from ova.data.colour import to_channels
 from ova.errors import DataError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -42,8 +43,6 @@ _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_DEPTH_AND_COLOUR = slice(24, 26)
 # Bit depth 16 with colour type RGB, grey + alpha, RGBA.
 _PNG_DEEP = (b"\x10\x02", b"\x10\x04", b"\x10\x06")
-_LUMA = np.array([19595, 38470, 7471], np.float32) / np.float32(2**16)
-_STRIP = 8192
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,27 +94,6 @@ def decode_bytes(content: bytes, *, white_level: int | None = None, draft_side: 
         width, height = height, width
     shaped = pixels[:, :, None] if pixels.ndim == 2 else pixels
     return Decoded(np.ascontiguousarray(shaped), height, width)
-
-
-def to_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
-    """Turn (height, width, 1 or 3) into (height, width, channels): luma of colour, or grey three times."""
-    if pixels.shape[2] == channels:
-        return pixels
-    return luma(pixels)[:, :, None] if channels == 1 else np.repeat(pixels, 3, axis=2)
-
-
-def luma(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Turn RGB into grey, (..., 3) -> (...), bit for bit as Pillow does.
-
-    ITU-R BT.601 luma in 16-bit fixed point: (19595 R + 38470 G + 7471 B + 2**15) >> 16. In units of 2**-16
-    all sums are integers below 2**24, which float32 holds exactly.
-    """
-    grey = np.empty(rgb.shape[:-1], np.uint8)
-    result, colours = grey.reshape(-1), rgb.reshape(-1, 3)
-    for start in range(0, len(colours), _STRIP):  # short products stay in the cache and in this thread
-        sums = colours[start : start + _STRIP].astype(np.float32) @ _LUMA
-        result[start : start + _STRIP] = sums + np.float32(0.5)  # the cast truncates, which is floor here
-    return grey
 
 
 def read_image(path: Path | str) -> bytes:

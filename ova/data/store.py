@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ova.data.colour import to_channels
 from ova.data.facts import Decoding, ImageFacts, unchanged
 from ova.data.files import ImageFiles
 from ova.data.image_rows import ImageRows
-from ova.data.images import to_channels
 from ova.data.intake import Taking, examine_images
 from ova.data.pixel_file import PixelFile
 from ova.data.resize import resize_pixels

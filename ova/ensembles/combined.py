@@ -2,7 +2,7 @@
 
 Decoding aside, everything that an image goes through is in the graph: luma, resize, normalisation, views,
 every head, calibration, thresholds and the rule. Luma and resize give the very integers of
-`ova.data.images.luma` and `ova.data.resize.resize_pixels`, so a head sees the pixels that it was trained on.
+`ova.data.colour.luma` and `ova.data.resize.resize_pixels`, so a head sees the pixels of its training.
 
 Shape letters: B images, H height, W width, C channels, K heads.
 """
@@ -118,7 +118,7 @@ class CombinedNetwork(nn.Module):
 
 
 def luma(pixels: Tensor) -> Tensor:
-    """Turn RGB (B, 3, H, W) into grey (B, 1, H, W), float32 integers, as `ova.data.images.luma` does.
+    """Turn RGB (B, 3, H, W) into grey (B, 1, H, W), float32 integers, as `ova.data.colour.luma` does.
 
     Every number stays below 2**24, so that float32 holds it exactly.
     """

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ova.data.images import decode_image, luma
+from ova.data.colour import luma
+from ova.data.images import decode_image
 from ova.data.resize import resize_pixels
 from ova.ensembles.combined import CalibratedHead
 from ova.ensembles.decide import decide

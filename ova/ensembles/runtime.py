@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ova.data.images import decode_image, to_channels
+from ova.data.colour import to_channels
+from ova.data.images import decode_image
 from ova.ensembles.decide import decide
 from ova.ensembles.manifest import (
     INPUT_NAME,

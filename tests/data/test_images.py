@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
-from ova.data.images import MAX_BYTES, decode_bytes, decode_image, luma
+from ova.data.colour import luma
+from ova.data.images import MAX_BYTES, decode_bytes, decode_image
 from ova.data.resize import resize_pixels
 from ova.errors import DataError
 
@@ -39,18 +40,6 @@ def raw_png(width: int, height: int, depth: int, colour: int, rows: bytes, *extr
 
 def noise(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-
-
-@given(st.lists(st.tuples(*[st.integers(0, 255)] * 3), min_size=1, max_size=200))
-@settings(max_examples=100, deadline=None)
-def test_luma_is_bit_equal_to_pillow(colours):
-    pixels = np.array([colours], np.uint8)
-    assert np.array_equal(luma(pixels), np.asarray(Image.fromarray(pixels).convert("L")))
-
-
-def test_luma_of_grey_is_the_grey():
-    grey = np.arange(256, dtype=np.uint8)
-    assert np.array_equal(luma(np.stack([grey] * 3, axis=-1)), grey)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 20), st.integers(1, 20))

@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from ova.data.images import decode_image, luma
+from ova.data.colour import luma
+from ova.data.images import decode_image
 from ova.data.resize import resize_pixels
 from ova.ensembles.export import ExportReport, export_combined
 from ova.heads.calibration import Calibration

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from ova.data import images as data_images
+from ova.data import colour as data_colour
 from ova.data import resize as data_resize
 from ova.ensembles import combined, coupling
 from ova.ensembles.combined import CombinedNetwork, resize_images
@@ -65,7 +65,7 @@ def test_resize_is_the_same_in_numpy_torch_and_onnx(
 ) -> None:
     for value in (pixels_of(3, *size, 3), np.full((1, *size, 3), 255, np.uint8)):
         wanted = np.stack([data_resize.resize_pixels(image, SIZE) for image in value])
-        grey = [data_resize.resize_pixels(data_images.luma(image)[..., None], SIZE) for image in value]
+        grey = [data_resize.resize_pixels(data_colour.luma(image)[..., None], SIZE) for image in value]
         in_torch = Resized()(torch.from_numpy(value))
         in_onnx = onnx_resize.run(None, {"images": value})
         for colour, luma in (in_torch, in_onnx):
@@ -97,7 +97,7 @@ def test_luma_is_that_of_the_decoder() -> None:
         [corners, np.array(halves, np.uint8), random.integers(0, 256, (5000, 3), dtype=np.uint8)]
     )[None, None]
     grey = combined.luma(as_planes(pixels))[0, 0].numpy()
-    np.testing.assert_array_equal(grey, data_images.luma(pixels)[0])
+    np.testing.assert_array_equal(grey, data_colour.luma(pixels)[0])
 
 
 @pytest.fixture

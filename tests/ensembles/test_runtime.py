@@ -14,7 +14,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from ova.data.images import luma
+from ova.data.colour import luma
 from ova.ensembles.coupling import choose
 from ova.ensembles.manifest import METADATA_KEY, read_manifest
 from ova.ensembles.runtime import CombinedModel, Prediction

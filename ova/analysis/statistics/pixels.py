@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ova.data.channels import ChannelSums
+from ova.data.colour import luma
 from ova.data.dataset import Dataset
 from ova.data.draws import image_keys
-from ova.data.images import luma
 from ova.data.resize import resize_pixels
 from ova.data.store import StoreSpec
 from ova.progress import Progress
