@@ -5,6 +5,7 @@ Policy, the same everywhere:
 - JPEG and PNG, known by their first bytes, not by the file name; one frame; at most 64 MiB, 50 megapixels
   and 65,535 pixels a side, checked from the header before anything is decoded.
 - A file that does not decode to its end is refused, never filled up.
+- A JPEG without a flaw takes the short way of `ova.data.jpeg`, with the same pixels; Pillow reads all else.
 - A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size where the dataset says so (`draft_side`).
 - EXIF orientation is applied. Colour profiles and gamma chunks are ignored.
 - Transparent pixels are laid over black. Palette, 1-bit and CMYK images become RGB or grey.
@@ -17,6 +18,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -29,6 +32,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from ova.data.colour import to_channels
+from ova.data.jpeg import decode_sound_jpeg
 from ova.errors import DataError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -87,13 +91,14 @@ def decode_image(
 
 def decode_bytes(content: bytes, *, white_level: int | None = None, draft_side: int | None = None) -> Decoded:
     """Decode one image into the channels that it has, as `decode_image` does; its errors do not name it."""
-    image, (width, height) = _open(content, draft_side)
+    image = _open(content)
+    width, height = image.size
+    pixels = _decode(image, content, white_level or DEFAULT_WHITE_LEVEL, draft_side)
     orientation = _orientation(image)
-    pixels = _upright(_grey_or_rgb(image, white_level or DEFAULT_WHITE_LEVEL), orientation)
     if orientation in _SIDEWAYS:
         width, height = height, width
     shaped = pixels[:, :, None] if pixels.ndim == 2 else pixels
-    return Decoded(np.ascontiguousarray(shaped), height, width)
+    return Decoded(np.ascontiguousarray(_upright(shaped, orientation)), height, width)
 
 
 def read_image(path: Path | str) -> bytes:
@@ -119,8 +124,8 @@ def read_image(path: Path | str) -> bytes:
         raise DataError(f"{path}: cannot be read ({reason}); check the file and its permissions") from error
 
 
-def _open(content: bytes, draft_side: int | None) -> tuple[ImageFile, tuple[int, int]]:
-    """Check everything that the header tells, then decode the whole image; also its (width, height)."""
+def _open(content: bytes) -> ImageFile:
+    """Open a JPEG or PNG, and check everything that its header tells."""
     if len(content) > MAX_BYTES:
         raise DataError(_too_large(len(content)))
     # The readers are named here instead of Image.open(formats=...), so that the pixel cap is ours alone and
@@ -131,18 +136,34 @@ def _open(content: bytes, draft_side: int | None) -> tuple[ImageFile, tuple[int,
         reader, kind = JpegImageFile, "JPEG"
     else:
         raise DataError(_not_an_image(content))
-    try:
+    with _damage_told(kind):
         image = reader(BytesIO(content))
         _check_header(image, content)
-        size = image.size
+        return image
+
+
+def _decode(image: ImageFile, content: bytes, white_level: int, draft_side: int | None) -> NDArray[np.uint8]:
+    """Decode the whole image into (height, width), (height, width, 1) or (height, width, 3), as it lies."""
+    with _damage_told(image.format):
         if draft_side is not None:
             image.draft(None, (draft_side, draft_side))  # what is no JPEG has no draft
+        if isinstance(image, JpegImageFile):
+            pixels = decode_sound_jpeg(content, image)
+            if pixels is not None:
+                return pixels
         image.load()
+    return _grey_or_rgb(image, white_level)
+
+
+@contextmanager
+def _damage_told(kind: str | None) -> Iterator[None]:
+    """Turn whatever Pillow says of a damaged file into one line: it lets many kinds of errors through."""
+    try:
+        yield
     except (DataError, MemoryError):
         raise
-    except Exception as error:  # Pillow lets many kinds of errors through on a damaged file
+    except Exception as error:
         raise DataError(f"is a damaged or cut-off {kind} ({_one_line(error)}); replace the file") from error
-    return image, size
 
 
 def _check_header(image: ImageFile, content: bytes) -> None:
