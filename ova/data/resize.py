@@ -106,8 +106,8 @@ def _blocks_across(width: int, size: int, channels: int) -> tuple[Block, ...]:
     identity = np.eye(channels, dtype=np.float32)
     return tuple(
         (_times(outputs, channels), _times(inputs, channels), np.kron(weights.T, identity))
-        # Few outputs per block, because most of it is zero across interleaved channels.
-        for outputs, inputs, weights in _blocks(width, size, max(1, (12 if size < width else 48) // channels))
+        # Few outputs per block, because most of it is zero across interleaved channels: one register's worth.
+        for outputs, inputs, weights in _blocks(width, size, max(1, (16 if size < width else 48) // channels))
     )
 
 
