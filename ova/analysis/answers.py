@@ -24,7 +24,7 @@ from ova.heads.scores import Scores, read_scores
 from ova.storage import read_csv, write_csv
 
 ANSWERS_FILE = "answers.csv"
-COLUMNS = ("label", "head", "image", "pixels_sha256", "truth", "score", "decision")
+COLUMNS = ("label", "head", "image", "pixels_blake3", "truth", "score", "decision")
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ def answers_of(run: RunFolder, record: HeadRecord, calibration: Calibration, sco
     Raises:
         ArtefactError: The list of its rows is missing or damaged.
     """
-    pixels = {row["image"]: row.get("pixels_sha256", "") for row in read_csv(run.rows)}
+    pixels = {row["image"]: row.get("pixels_blake3", "") for row in read_csv(run.rows)}
     return Answers(
         label=record.label,
         head=record.name,
@@ -123,7 +123,7 @@ def _of_rows(label: str, head: str, rows: Sequence[dict[str, str]]) -> Answers:
         label=label,
         head=head,
         images=tuple(row["image"] for row in rows),
-        pixels=tuple(row["pixels_sha256"] for row in rows),
+        pixels=tuple(row["pixels_blake3"] for row in rows),
         truth=np.array(truth, np.int8),
         scores=scores,
         decisions=np.array([_one_of(row["decision"], {"0": 0, "1": 1}) for row in rows], np.bool_),

@@ -22,7 +22,7 @@ def read_belonging(workspace: Workspace, progress: Progress) -> dict[str, str]:
     except OvaError as error:
         progress.say(f"which images belong together is not known, each is taken to stand alone: {error}")
         return {}
-    pixels = {image: facts.pixels_sha256 for image, facts in dataset.facts.items()}
+    pixels = {image: facts.pixels_blake3 for image, facts in dataset.facts.items()}
     clusters = find_clusters(dataset.table, pixels, dataset.together)
     of_row = zip(clusters.rows.tolist(), clusters.of_image.tolist(), strict=True)
     return {dataset.table.images[row]: clusters.names[cluster] for row, cluster in of_row}

@@ -59,7 +59,7 @@ class Truth:
     def pixels(self, image: str) -> str:
         """Return the digest of an image's pixels, or nothing if it is not known."""
         facts = self.dataset.facts.get(image)
-        return "" if facts is None else facts.pixels_sha256
+        return "" if facts is None else facts.pixels_blake3
 
     def labels(self, column: str | None) -> Mapping[str, int]:
         """Return what is known of a label, on test rows alone: of others a model may have seen the answer."""

@@ -167,14 +167,14 @@ def _duplicates(
         best, *others = sorted((image for image in cluster if image not in gone), key=rank) or [""]
         for image in others:
             if np.all(known[row_of[best]] | ~known[row_of[image]]):
-                same = facts[image].pixels_sha256 == facts[best].pixels_sha256
+                same = facts[image].pixels_blake3 == facts[best].pixels_blake3
                 kind = "identical: the same pixels as" if same else "near duplicate: in a cluster with"
                 yield Exclusion(image, f"{kind} {best}")
 
 
 def _comparable(survey: Survey, rule: CleanRule) -> Iterator[Sequence[str]]:
     """Yield clusters of near duplicates, or only those images in them whose pixels are the same."""
-    pixels = {fact.image: fact.pixels_sha256 for fact in survey.facts}
+    pixels = {fact.image: fact.pixels_blake3 for fact in survey.facts}
     for cluster in survey.clusters:
         if rule.duplicates == "near":
             yield cluster

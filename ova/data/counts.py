@@ -78,7 +78,7 @@ def count_parts(dataset: Dataset) -> PartCounts:
         label: {part: _triple(counts, column) for part, counts in counted.items()}
         for column, label in enumerate(table.labels)
     }
-    pixels = Counter(fact.pixels_sha256 for fact in dataset.facts.values())
+    pixels = Counter(fact.pixels_blake3 for fact in dataset.facts.values())
     sizes = Counter(f"{fact.height}x{fact.width}" for fact in dataset.facts.values())
     return PartCounts(
         images=len(table.images),

@@ -87,7 +87,7 @@ def open_dataset(
     together = _together(workspace, source, cache, facts, progress)
     if recipe.group is None and not workspace.split_table.exists():
         _tell_copies(table, progress or Silent())
-    pixels = {fact.image: fact.pixels_sha256 for fact in facts}
+    pixels = {fact.image: fact.pixels_blake3 for fact in facts}
     split = stored_split(workspace, table, pixels, recipe.split, together)
     by_image = {fact.image: fact for fact in facts}
     return Dataset(recipe, source.root, files, table, by_image, split, stores, together)

@@ -48,7 +48,7 @@ def duplicate_clusters(
     origin = digest_json([_CLUSTER_FORMAT, QUALITY_FORMAT, rule.model_dump(), digests])
     clusters = _read(path, origin)
     if clusters is None:
-        first = {fact.pixels_sha256: fact for fact in facts}
+        first = {fact.pixels_blake3: fact for fact in facts}
         qualities = cache.measure(files, [first[digest] for digest in digests], decoding, progress)
         clusters = _grouped(digests, near_duplicates(qualities, rule).tolist())
         write_json(path, {"origin": origin, "clusters": clusters})
@@ -61,7 +61,7 @@ def images_by_pixels(facts: Sequence[ImageFacts]) -> Mapping[str, list[str]]:
     """Return the images of every digest of pixels."""
     images: dict[str, list[str]] = defaultdict(list)
     for fact in facts:
-        images[fact.pixels_sha256].append(fact.image)
+        images[fact.pixels_blake3].append(fact.image)
     return images
 
 

@@ -16,7 +16,7 @@ _COLUMNS = (
     "modified_ns",
     "white_level",
     "file_sha256",
-    "pixels_sha256",
+    "pixels_blake3",
     "height",
     "width",
     "draft_side",
@@ -33,7 +33,7 @@ class ImageFacts:
     white_level: int
     """Declared white of 16-bit images; 0 when not declared."""
     file_sha256: str
-    pixels_sha256: str
+    pixels_blake3: str
     """Digest of the decoded pixels: equal for two files that show the same."""
     height: int
     """Of the file, upright."""
@@ -60,7 +60,7 @@ def read_facts(path: Path) -> dict[str, ImageFacts]:
                 int(row["modified_ns"]),
                 int(row["white_level"]),
                 row["file_sha256"],
-                row["pixels_sha256"],
+                row["pixels_blake3"],
                 int(row["height"]),
                 int(row["width"]),
                 int(row["draft_side"]),

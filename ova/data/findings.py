@@ -155,7 +155,7 @@ def _disputed(values: NDArray[np.int8]) -> NDArray[np.bool_]:
 
 
 def _find_duplicates(survey: Survey) -> Iterator[Finding]:
-    pixels = {fact.image: fact.pixels_sha256 for fact in survey.facts}
+    pixels = {fact.image: fact.pixels_blake3 for fact in survey.facts}
     for cluster in survey.clusters:
         same: dict[str, list[str]] = defaultdict(list)
         for image in cluster:

@@ -40,13 +40,13 @@ class QualityCache:
 
     def knows(self, fact: ImageFacts) -> bool:
         """Say whether the measures of an image are there."""
-        return fact.pixels_sha256 in self._known.row_of or fact.pixels_sha256 in self._new
+        return fact.pixels_blake3 in self._known.row_of or fact.pixels_blake3 in self._new
 
     def take(self, facts: Sequence[ImageFacts], seen: Sequence[bytes]) -> None:
         """Take the records of images that were decoded."""
         for fact, record in zip(facts, seen, strict=True):
             if not self.knows(fact):
-                self._new[fact.pixels_sha256] = record
+                self._new[fact.pixels_blake3] = record
 
     def measure(
         self, files: ImageFiles, facts: Sequence[ImageFacts], decoding: Decoding, progress: Progress | None
@@ -57,15 +57,15 @@ class QualityCache:
             DataError: An image cannot be decoded any more, or changes while it is read.
             EnvironmentFault: The measures cannot be written.
         """
-        lacking = {fact.pixels_sha256: fact.image for fact in facts if not self.knows(fact)}
+        lacking = {fact.pixels_blake3: fact.image for fact in facts if not self.knows(fact)}
         if lacking:
             images, looks = list(lacking.values()), [self.look]
             examined = examine_images(files, images, decoding=decoding, looks=looks, progress=progress)
             self.take(examined.facts, examined.seen[0])
             if changed := [lacking[digest] for digest in lacking if digest not in self._new]:
                 raise DataError(f"{files.where(changed[0])}: changed while it was read; run it again")
-        self._save({fact.pixels_sha256 for fact in facts})
-        rows = [self._known.row_of[fact.pixels_sha256] for fact in facts]
+        self._save({fact.pixels_blake3 for fact in facts})
+        rows = [self._known.row_of[fact.pixels_blake3] for fact in facts]
         return self._known.qualities.take(np.array(rows, np.intp))
 
     def _save(self, wanted: set[str]) -> None:

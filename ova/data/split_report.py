@@ -96,7 +96,7 @@ class SplitReport:
 
 def report_split(workspace: Workspace, dataset: Dataset) -> SplitReport:
     """Describe the split of a dataset; leaks are counted from the table, not taken from how it was made."""
-    pixels = {image: fact.pixels_sha256 for image, fact in dataset.facts.items()}
+    pixels = {image: fact.pixels_blake3 for image, fact in dataset.facts.items()}
     table, part_of = dataset.table, dataset.split.part_of
     clusters = find_clusters(table, pixels, dataset.together)
     sizes = clusters.sizes()

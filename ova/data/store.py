@@ -105,7 +105,7 @@ class PixelStore:
 
 def store_digest(spec: StoreSpec, facts: Sequence[ImageFacts]) -> str:
     """Name a store by its form and the content of its images."""
-    content = sorted((fact.image, fact.pixels_sha256) for fact in facts)
+    content = sorted((fact.image, fact.pixels_blake3) for fact in facts)
     return digest_json([PIXEL_FORMAT, asdict(spec), content])
 
 

@@ -108,7 +108,7 @@ def plan_head(workspace: Workspace, dataset: Dataset, name: str) -> HeadPlan:
 
 def _digest(workspace: Workspace, dataset: Dataset, recipe: HeadRecipe, parts: Mapping[str, Part]) -> str:
     rows = [
-        [image, int(label), name, dataset.facts[image].pixels_sha256]
+        [image, int(label), name, dataset.facts[image].pixels_blake3]
         for name, part in parts.items()
         for image, label in zip(part.images, part.labels, strict=True)
     ]

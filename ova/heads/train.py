@@ -127,11 +127,11 @@ def _train(
 def _begin_run(workspace: Workspace, dataset: Dataset, plan: HeadPlan) -> RunFolder:
     run = new_run(workspace, plan.name)
     rows = sorted(
-        (image, name, dataset.facts[image].pixels_sha256)
+        (image, name, dataset.facts[image].pixels_blake3)
         for name, part in plan.parts.items()
         for image in part.images
     )
-    write_csv(run.rows, ("image", "part", "pixels_sha256"), rows)
+    write_csv(run.rows, ("image", "part", "pixels_blake3"), rows)
     _write_origin(workspace, run, dataset, plan)
     return run
 

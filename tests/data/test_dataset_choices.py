@@ -140,7 +140,7 @@ def test_near_duplicates_are_parted_unless_declared(workspace):
     assert set(PAIRS) <= set(dataset.together)
     parts = dataset.split.part_of
     assert all(parts[one] == parts[other] for one, other in PAIRS)
-    pixels = {image: fact.pixels_sha256 for image, fact in dataset.facts.items()}
+    pixels = {image: fact.pixels_blake3 for image, fact in dataset.facts.items()}
     assert find_leaks(dataset.table, pixels, parts, PAIRS).total == 0
 
 
