@@ -1,9 +1,9 @@
 """From image files to batches: against a DataLoader, bare loops on all cores, and 250,000 rows.
 
 Everything is timed in turns within one run, and compared as a ratio, because machines differ and are shared.
-A ratio above 1 says how many times faster `ova` is. The limit of decoding is `decode_vs_bare`: Pillow decodes
-and resizes on all cores, and nothing is checked, digested or stored. What it takes to start processes is
-counted on no side.
+A ratio above 1 says how many times faster `ova` is. The limit of decoding is `decode_vs_bare`: the same
+decoders and Pillow's resizing in a bare loop on all cores, where nothing is checked, digested or stored. What
+it takes to start processes is counted on no side.
 
     python benchmarks/data.py            about 4 minutes on two cores, most of it making 250,000 images
     python benchmarks/data.py --quick    a tenth of the images and rows
@@ -30,6 +30,7 @@ import torch
 from many_rows import make_survey, measure_survey
 from photographs import write_photographs
 from PIL import Image
+from simplejpeg import decode_jpeg
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
@@ -118,15 +119,18 @@ def load(images: Images) -> float:
     return (time.perf_counter() - started) / (len(images) - done) * 1000
 
 
-def decode_bare(paths: Sequence[Path], *, resize: bool) -> float:
-    """Return milliseconds per image of Pillow alone on all cores, in threads (it lets go of the lock)."""
+def decode_bare(paths: Sequence[Path], kind: Kind, *, resize: bool) -> float:
+    """Return milliseconds per image of the decoders alone, in threads (they let go of the lock)."""
 
     def decode(path: Path) -> None:
-        with Image.open(path) as image:
-            if resize:
-                image.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-            else:
-                image.load()
+        if kind.format == "jpeg":
+            side = kind.draft_side or kind.height
+            image = Image.fromarray(decode_jpeg(path.read_bytes(), "RGB", min_height=side, min_width=side))
+        else:
+            image = Image.open(path)
+            image.load()
+        if resize:
+            image.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
 
     started = time.perf_counter()
     with ThreadPoolExecutor(WORKERS) as pool:
@@ -170,8 +174,8 @@ def compare(paths: Sequence[Path], kind: Kind, folder: Path, repeats: int) -> di
     for repeat in range(repeats):
         milliseconds, store = fill_store(folder / f"{kind.name}-{repeat}", paths, kind)
         times["store"].append(milliseconds)
-        times["bare"].append(decode_bare(paths, resize=True))
-        times["bare_decode_only"].append(decode_bare(paths, resize=False))
+        times["bare"].append(decode_bare(paths, kind, resize=True))
+        times["bare_decode_only"].append(decode_bare(paths, kind, resize=False))
         times["loader"].append(load(Images(paths, kind, augmented=False)))
         read_batches(store, names, 0)  # the first epoch after a start fills caches
         epochs = [read_batches(store, names, 1 + epoch) for epoch in range(3)]

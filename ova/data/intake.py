@@ -7,6 +7,7 @@ bytes and pixels, and hands the pixels to every look, such as those that fill th
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -22,9 +23,10 @@ from ova.data.workers import PROCESSES_FROM, map_in_order
 from ova.errors import DataError, first_few
 from ova.progress import Progress, Silent
 
-# Images that a worker takes at a time: fewer where there are few, so that all workers end together.
+# Images that a worker takes at a time, because sending them to and fro takes as long as decoding a few: fewer
+# where there are few, so that all workers end together.
 _CHUNK = 64
-_SHARE = 64
+_CHUNKS_PER_WORKER = 12
 
 
 class Look(Protocol):
@@ -97,7 +99,8 @@ def examine_images(
     facts: list[ImageFacts] = []
     problems: list[tuple[str, str]] = []
     seen: tuple[list[Any], ...] = tuple([] for _ in looks)
-    chunks = map_in_order(work, _chunks(files, images), processes=processes, workers=workers)
+    workers = workers or os.cpu_count() or 1
+    chunks = map_in_order(work, _chunks(files, images, workers), processes=processes, workers=workers)
     for done in chunks:
         for result in done:
             if isinstance(result, _Problem):
@@ -142,8 +145,8 @@ class _Chunk(NamedTuple):
     """Where these images lie, if that is less to send than where all do."""
 
 
-def _chunks(files: ImageFiles, images: Sequence[str]) -> Iterator[_Chunk]:
-    size = max(1, min(_CHUNK, len(images) // _SHARE))
+def _chunks(files: ImageFiles, images: Sequence[str], workers: int) -> Iterator[_Chunk]:
+    size = max(1, min(_CHUNK, len(images) // (workers * _CHUNKS_PER_WORKER)))
     for first in range(0, len(images), size):
         some = [images[index] for index in range(first, min(first + size, len(images)))]
         part = files.part(some)
