@@ -6,12 +6,14 @@ way to an array: a third of the time of decoding a photograph.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL.JpegImagePlugin import JpegImageFile
-from simplejpeg import decode_jpeg, decode_jpeg_header
 
 _COLOURS = {"L": "GRAY", "RGB": "RGB"}
+_INSTALLED = find_spec("simplejpeg") is not None  # a machine that only predicts may have Pillow alone
 
 
 def decode_sound_jpeg(content: bytes, header: JpegImageFile) -> NDArray[np.uint8] | None:
@@ -26,8 +28,10 @@ def decode_sound_jpeg(content: bytes, header: JpegImageFile) -> NDArray[np.uint8
         other file, so that what is accepted, and as what, is Pillow's to say.
     """
     colours, (width, height) = _COLOURS.get(header.mode), header.size
-    if colours is None:
+    if colours is None or not _INSTALLED:
         return None
+    from simplejpeg import decode_jpeg, decode_jpeg_header
+
     try:
         # Pillow has held this size against the limits. Another reader may find another one in a crafted file.
         if decode_jpeg_header(content, min_height=height, min_width=width)[:2] != (height, width):

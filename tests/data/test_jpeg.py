@@ -114,8 +114,8 @@ def test_four_channels_are_left_to_pillow():
 
 def test_a_size_other_than_the_one_that_was_checked_is_not_decoded(monkeypatch):
     content = encode(picture(20, 30))
-    monkeypatch.setattr("ova.data.jpeg.decode_jpeg_header", lambda *_, **__: (60_000, 60_000, "RGB", "444"))
-    monkeypatch.setattr("ova.data.jpeg.decode_jpeg", lambda *_, **__: pytest.fail("was decoded"))
+    monkeypatch.setattr("simplejpeg.decode_jpeg_header", lambda *_, **__: (60_000, 60_000, "RGB", "444"))
+    monkeypatch.setattr("simplejpeg.decode_jpeg", lambda *_, **__: pytest.fail("was decoded"))
     assert decode_sound_jpeg(content, opened(content)) is None
 
 
@@ -124,3 +124,11 @@ def test_the_decoder_takes_the_short_way_and_pillow_loads_nothing(monkeypatch):
     monkeypatch.setattr(images.JpegImageFile, "load", lambda *_: pytest.fail("Pillow decoded it too"))
     assert decode_bytes(content).pixels.shape == (64, 64, 3)
     assert decode_bytes(content, draft_side=16).pixels.shape == (16, 16, 3)
+
+
+def test_pillow_alone_gives_the_same(monkeypatch):
+    content = encode(picture(64, 64))
+    pixels = decode_bytes(content).pixels
+    monkeypatch.setattr("ova.data.jpeg._INSTALLED", False)
+    assert decode_sound_jpeg(content, opened(content)) is None
+    assert np.array_equal(decode_bytes(content).pixels, pixels)
