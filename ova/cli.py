@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 import ova
-from ova import cli_data, cli_init, cli_runs, console, render, render_calibration
+from ova import cli_data, cli_init, cli_runs, console, render, render_calibration, render_predictions
 from ova.errors import OvaError, PartialError, RecipeError
 from ova.memory import keep_freed_memory
 from ova.session import Json, session
@@ -185,9 +185,8 @@ def predict(
     with session.progress() as progress:
         for absent in combined.manifest.absent:
             progress.say(f"the model is without {absent.name}: {absent.reason}")
-        predictions = render.watch(combined.predict(files), len(files), progress)
-    render.predictions(combined, predictions, as_json=as_json, as_csv=as_csv)
-    failed = [prediction for prediction in predictions if prediction.error is not None]
+        predictions = render_predictions.watch(combined.predict(files), len(files), progress)
+        failed = render_predictions.show(combined, predictions, as_json=as_json, as_csv=as_csv)
     if failed:
         raise PartialError(f"{len(failed)} of {len(files)} images were not read: {failed[0].error}")
 

@@ -1,16 +1,14 @@
-"""Results as tables, lines, CSV or JSON on stdout."""
+"""Results as tables, lines or JSON on stdout."""
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from ova.console import Shown, show_json, show_lines, show_table
+from ova.console import show_json, show_lines, show_table
 from ova.errors import OvaError, PartialError
-from ova.storage import csv_bytes, neutralise, neutralised
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     from ova.data.split_report import SplitReport
     from ova.ensembles.export import ExportReport
     from ova.ensembles.manifest import Manifest
-    from ova.ensembles.runtime import CombinedModel, Prediction
     from ova.ensembles.status import EnsembleStatus
     from ova.heads.status import HeadStatus
     from ova.heads.train import HeadOutcome
@@ -126,47 +123,6 @@ def analysis(report: Report, title: str) -> None:
     else:
         lines.append(f"wrote {page}, and {len(others)} tables and pictures beside it")
     show_lines(lines)
-
-
-def watch(predictions: Iterable[Prediction], total: int, progress: Shown) -> list[Prediction]:
-    """Collect predictions while a bar moves."""
-    progress.start("predicting", total)
-    done: list[Prediction] = []
-    for prediction in predictions:
-        done.append(prediction)
-        progress.advance("predicting", len(done))
-    return done
-
-
-def predictions(model: CombinedModel, results: Sequence[Prediction], *, as_json: bool, as_csv: bool) -> None:
-    """Show predictions: one JSON object, CSV row or table row per image."""
-    if as_json:
-        show_json([result.to_json() for result in results])
-        return
-    kinds = ("probability", "decision", "logit") if as_csv else ("probability", "decision")
-    header = ["image", *(f"{label} {kind}" for label in model.labels for kind in kinds)]
-    header += ["label"] if model.mode == "argmax" else []
-    rows = [[*_prediction_row(model, result, len(kinds)), result.error or ""] for result in results]
-    if as_csv:
-        content = csv_bytes([neutralise(cell) for cell in (*header, "error")], map(neutralised, rows))
-        sys.stdout.write(content.decode())
-        return
-    show_table("predictions", [[*header, "error"], *([_cell(cell) for cell in row] for row in rows)])
-
-
-def _prediction_row(model: CombinedModel, result: Prediction, kinds: int) -> list[object]:
-    argmax = model.mode == "argmax"
-    if result.error is not None:
-        return [result.image, *([""] * (kinds * len(model.labels) + argmax))]
-    row: list[object] = [result.image]
-    for label in model.labels:
-        figures = (result.probabilities[label], int(result.decisions[label]), result.logits[label])
-        row += figures[:kinds]
-    return row + ([result.label or ("unsure" if result.unsure else "none")] if argmax else [])
-
-
-def _cell(value: object) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def statuses(heads: Sequence[HeadStatus], ensembles: Sequence[EnsembleStatus], *, as_json: bool) -> None:

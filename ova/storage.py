@@ -15,6 +15,7 @@ import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,13 +154,17 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
 
 def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     """Render a CSV table (UTF-8, commas, line feeds)."""
-    lines = _Lines()
-    writer = csv.writer(
-        lines, lineterminator="\r\n"
-    )  # what ends a line is quoted in a cell: both, for any reader
-    writer.writerow(header)
-    writer.writerows(rows)
-    return "".join(line.removesuffix("\r\n") + "\n" for line in lines).encode()
+    return "".join(csv_lines(chain([header], rows))).encode()
+
+
+def csv_lines(rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """Render the rows of a CSV table one by one, as `csv_bytes` does."""
+    line = _Line()
+    # What ends a line is quoted in a cell: both characters, for any reader.
+    writer = csv.writer(line, lineterminator="\r\n")
+    for row in rows:
+        writer.writerow(row)
+        yield line.text.removesuffix("\r\n") + "\n"
 
 
 def neutralise(cell: str) -> str:
@@ -232,9 +237,9 @@ def read_tensors(path: Path) -> tuple[Arrays, dict[str, str]]:
     return arrays, values
 
 
-class _Lines(list[str]):
-    def write(self, line: str) -> None:
-        self.append(line)
+class _Line:
+    def write(self, text: str) -> None:
+        self.text = text
 
 
 def _cannot_write(path: Path, error: OSError) -> str:

@@ -157,6 +157,9 @@ def _tables_for_people(root: Path, run_cli: Run) -> None:
     assert len(rows) == 2
     assert rows[1]["error"]
     assert "1 of 2 images" in err
+    code, out, _ = run_cli("-C", root, "predict", "both", root / "no.png")
+    assert code == 3
+    assert "no.png" in out
 
 
 def test_changes_show_as_stale(make_workspace: Callable[..., Workspace], run_cli: Run) -> None:
