@@ -99,7 +99,7 @@ def analysis(report: Report, title: str) -> None:
     show_table(f"{title}: test rows", result.rows())
     macro = "undefined" if result.macro_f1 is None else f"{result.macro_f1:.3f}"
     left_out = f" ({result.undefined} undefined left out)" if result.undefined else ""
-    lines = [f"macro F1 {macro}{left_out}"]
+    lines = [*result.told(), f"macro F1 {macro}{left_out}"]
     if result.across is not None and result.across.micro_f1.value is not None:
         for name, found in (("macro", result.across.macro_f1), ("micro", result.across.micro_f1)):
             lines.append(f"95 % interval of {name} F1 {found.value:.3f}: {found.low:.3f} to {found.high:.3f}")

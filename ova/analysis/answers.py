@@ -60,21 +60,38 @@ def run_answers(run: RunFolder) -> Answers:
     return answers_of(run, record, read_calibration(run, record), read_scores(run.test_scores))
 
 
-def answers_of(run: RunFolder, record: HeadRecord, calibration: Calibration, scores: Scores) -> Answers:
+def answers_of(
+    run: RunFolder,
+    record: HeadRecord,
+    calibration: Calibration,
+    scores: Scores,
+    by_rule: NDArray[np.int8] | None = None,
+) -> Answers:
     """Return the same from what was read of the run already.
+
+    Args:
+        run: The run.
+        record: Its record.
+        calibration: Its calibration.
+        scores: Of its test rows.
+        by_rule: (n,) what the head's ensemble answers, if that is not what the head does: 1, 0, or -1 where
+            it is not known; such rows are left out.
 
     Raises:
         ArtefactError: The list of its rows is missing or damaged.
     """
     pixels = {row["image"]: row.get("pixels_blake3", "") for row in read_csv(run.rows)}
+    decisions = calibration.decide(scores.logits) if by_rule is None else by_rule
+    kept = np.flatnonzero(decisions >= 0)
+    images = tuple(scores.images[row] for row in kept.tolist())
     return Answers(
         label=record.label,
         head=record.name,
-        images=scores.images,
-        pixels=tuple(pixels.get(image, "") for image in scores.images),
-        truth=scores.labels,
-        scores=scores.logits,
-        decisions=calibration.decide(scores.logits),
+        images=images,
+        pixels=tuple(pixels.get(image, "") for image in images),
+        truth=scores.labels[kept],
+        scores=scores.logits[kept],
+        decisions=decisions[kept] == 1,
     )
 
 

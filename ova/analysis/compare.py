@@ -94,9 +94,9 @@ def compare(
 ) -> Comparison:
     """Compare two runs, analyses, combined models or prediction files on the images that both answered.
 
-    Images are matched by name, and by the digest of their pixels where both sides know it. Each label is
-    decided at its own threshold, in argmax mode too. Writes `changed.csv` and `comparison.json` into
-    `runs/compare/A--B/`.
+    Images are matched by name, and by the digest of their pixels where both sides know it. Ensembles are
+    compared by the decisions of their exported rules, label by label, in argmax mode too. Writes
+    `changed.csv` and `comparison.json` into `runs/compare/A--B/`.
 
     Args:
         workspace: Where heads, ensembles and labels lie.

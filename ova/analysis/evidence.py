@@ -6,22 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from ova.analysis.answers import answers_of, write_answers
 from ova.analysis.baselines import trained_baselines
-from ova.analysis.choices import Choices
+from ova.analysis.exported_rule import Exported, apply_exported_rule
+from ova.analysis.head_result import HeadEvidence
 from ova.analysis.measures.files import write_measures
 from ova.analysis.measuring import with_measures
 from ova.analysis.plots import write_plots
 from ova.analysis.report.files import HeadSource, write_report
 from ova.analysis.report.heat import require_captum
-from ova.analysis.tables import Analysis, HeadEvidence, analyse_heads, write_tables
+from ova.analysis.tables import Analysis, analyse_heads, write_tables
 from ova.analysis.tested import Tested, read_tested, trained_heads
-from ova.ensembles.decide import decide
-from ova.ensembles.manifest import MANIFEST_FILE, Manifest, read_manifest
+from ova.ensembles.manifest import MANIFEST_FILE, read_manifest
 from ova.ensembles.recipe import read_ensemble_recipe
-from ova.errors import ArtefactError, RecipeError
+from ova.errors import RecipeError
 from ova.progress import Progress, Silent
 from ova.recipes import nearest
 from ova.storage import read_csv
@@ -47,6 +45,8 @@ def analyse(
 ) -> Report:
     """Measure an ensemble, or chosen heads, on test rows, and write tables, curves and a page.
 
+    An ensemble is measured by the decisions of its exported rule, see `ova.analysis.exported_rule`.
+
     Args:
         workspace: Where trained heads lie.
         name: An ensemble; its page, tables and curves go into `runs/ensembles/NAME/`.
@@ -58,37 +58,46 @@ def analyse(
 
     Raises:
         RecipeError: There is no such ensemble or head, or heat maps are asked for without an ensemble.
-        ArtefactError: A head is not trained, damaged, or the exported model is of other weights.
+        ArtefactError: A head is not trained, damaged, or the ensemble has a rule of its own that was not
+            exported, or not with these heads.
         EnvironmentFault: Heat maps are asked for and captum is missing.
     """
     progress = progress or Silent()
     if heat_maps:
         _check_heat_maps(name)
-    mode, choices = "multilabel", None
-    if name is not None:
-        recipe = read_ensemble_recipe(workspace, name)
-        heads, mode = _present(workspace, name, recipe.heads, progress), recipe.mode
-    tested = [read_tested(workspace, head) for head in heads or trained_heads(workspace)]
-    if name is not None and mode == "argmax":
-        choices = _choices(workspace, name, tested)
-    evidence = [head.evidence for head in tested]
-    analysis = analyse_heads(evidence, ensemble=name, mode=mode, choices=choices)
+    mode, exported = _gather(workspace, name, heads, progress)
+    tested, evidence = exported.heads, [head.evidence for head in exported.heads]
+    analysis = analyse_heads(evidence, ensemble=name, mode=mode, choices=exported.choices)
     trained = trained_baselines(workspace, tested, progress) if baselines else {}
-    analysis = with_measures(workspace, analysis, tested, progress, trained)
-    folder = None if name is None else workspace.ensemble_output(name)
-    if folder is None:
+    analysis = with_measures(workspace, replace(analysis, rule=exported.told), tested, progress, trained)
+    if name is None:
         files = _write_plots(analysis, tested, evidence, progress)
         return Report(analysis, (*files, *_write_measures_of_runs(analysis, tested)))
-    answers = write_answers(
-        folder, [answers_of(head.run, head.record, head.calibration, head.scores) for head in tested]
-    )
+    folder = workspace.ensemble_output(name)
+    answers = [
+        answers_of(head.run, head.record, head.calibration, head.scores, head.by_rule) for head in tested
+    ]
     files = [
+        write_answers(folder, answers),
         *write_tables(folder, analysis),
         *write_measures(folder, analysis.measures, analysis.across, analysis.choices),
     ]
     sources = list(map(_source, tested, evidence))
     written = write_report(workspace, folder, analysis, sources, progress, heat_maps=heat_maps)
-    return Report(analysis, (*written, *files, answers))
+    return Report(analysis, (*written, *files))
+
+
+def _gather(
+    workspace: Workspace, name: str | None, heads: Sequence[str], progress: Progress
+) -> tuple[str, Exported]:
+    """Read the runs of an ensemble's heads, or of heads; return the mode and what is answered."""
+    if name is None:
+        names = heads or trained_heads(workspace)
+        return "multilabel", Exported(tuple(read_tested(workspace, head) for head in names))
+    recipe = read_ensemble_recipe(workspace, name)
+    names = _present(workspace, name, recipe.heads, progress)
+    tested = [read_tested(workspace, head) for head in names]
+    return recipe.mode, apply_exported_rule(workspace, name, recipe, tested, progress)
 
 
 def _write_plots(
@@ -160,34 +169,3 @@ def _write_measures_of_runs(analysis: Analysis, tested: Sequence[Tested]) -> lis
     """Write the tables of heads that are analysed without an ensemble into their runs."""
     runs = {head.name: head.run.path for head in tested}
     return [path for each in analysis.measures for path in write_measures(runs[each.name], [each])]
-
-
-def _choices(workspace: Workspace, name: str, tested: Sequence[Tested]) -> Choices:
-    """Count the argmax choices on test rows that every head has scored."""
-    manifest = _manifest_of(workspace, name, tested)
-    common = sorted(set.intersection(*(set(head.scores.images) for head in tested)))
-    logits, values = [], []
-    for head in tested:
-        row_of = {image: row for row, image in enumerate(head.scores.images)}
-        rows = [row_of[image] for image in common]
-        logits.append(head.scores.logits[rows])
-        values.append(head.scores.labels[rows])
-    names = [head.name for head in tested]
-    calibrations = [head.calibration for head in tested]
-    decided = decide(calibrations, names, manifest.rule, manifest.none_prior, np.stack(logits, axis=1))
-    assert decided.choice is not None  # noqa: S101 (checked with the manifest)
-    made = decided.choice <= len(names)  # the others are withheld: nothing was chosen
-    return Choices.of(manifest.labels, np.stack(values, axis=1)[made], decided.choice[made])
-
-
-def _manifest_of(workspace: Workspace, name: str, tested: Sequence[Tested]) -> Manifest:
-    """Read the manifest of the exported ensemble, which must be of these very heads."""
-    path = workspace.ensemble_output(name) / MANIFEST_FILE
-    if not path.is_file():
-        raise ArtefactError(f"argmax choices are measured on the exported model; run: ova export {name}")
-    manifest = read_manifest(path)
-    current = [(head.name, head.record.weights_digest, head.calibration.threshold) for head in tested]
-    exported = [(head.name, head.weights_digest, head.threshold) for head in manifest.heads]
-    if current != exported:
-        raise ArtefactError(f"{path} is of other heads, weights or thresholds; run: ova export {name}")
-    return manifest

@@ -12,7 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from ova.analysis.figure import BLUE, GREEN, GREY, ORANGE, png_figure, readable
-from ova.analysis.tables import Analysis, HeadEvidence, HeadResult
+from ova.analysis.head_result import HeadEvidence, HeadResult
+from ova.analysis.tables import Analysis
 from ova.errors import ArtefactError
 from ova.storage import write_bytes
 from ova.workspace import slug

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ova.analysis.tables import HeadEvidence
+import numpy as np
+from numpy.typing import NDArray
+
+from ova.analysis.head_result import HeadEvidence
 from ova.errors import ArtefactError
 from ova.heads.calibrated import read_calibration
 from ova.heads.calibration import Calibration
@@ -23,6 +26,8 @@ class Tested:
     calibration: Calibration
     scores: Scores
     """Of the test rows."""
+    by_rule: NDArray[np.int8] | None = None
+    """(test rows,) answers of the exported ensemble: 1, 0, -1 not known; None where they are the head's."""
 
     @property
     def evidence(self) -> HeadEvidence:
@@ -35,6 +40,7 @@ class Tested:
             logits=self.scores.logits,
             images=self.scores.images,
             seconds=self.record.seconds,
+            by_rule=self.by_rule,
         )
 
 

@@ -107,8 +107,30 @@ def conflicts(names: Sequence[str], groups: Sequence[Sequence[str]]) -> list[tup
 
 def longest_chain(pairs: Sequence[tuple[int, int]]) -> int:
     """Return how many rounds settle every conflict: heads in the largest connected part, less one."""
+    return max((len(part) for part in conflict_parts(pairs)), default=1) - 1
+
+
+def conflict_parts(pairs: Sequence[tuple[int, int]]) -> list[set[int]]:
+    """Return the connected parts of the positions that exclude each other."""
     parts: list[set[int]] = []
     for pair in pairs:
         touching = [part for part in parts if part & set(pair)]
         parts = [part for part in parts if part not in touching] + [set(pair).union(*touching)]
-    return max((len(part) for part in parts), default=1) - 1
+    return parts
+
+
+def stacked_lines(names: Sequence[str], rule: Rule) -> list[tuple[str, tuple[float, ...]]]:
+    """Return the stacked heads and their lines (K,) of the matrix."""
+    if rule.stack is None:
+        return []
+    return [(name, rule.stack.matrix.weights[names.index(name)]) for name in rule.stack.heads]
+
+
+def heads_needed(names: Sequence[str], rule: Rule) -> tuple[frozenset[int], ...]:
+    """Return for every head the positions of those whose logits its decision depends on, itself included."""
+    heard = [{place} for place in range(len(names))]
+    for name, weights in stacked_lines(names, rule):
+        heard[names.index(name)] |= {place for place, weight in enumerate(weights) if weight}
+    parts = conflict_parts(conflicts(names, rule.exclusive))
+    rivals = [next((part for part in parts if place in part), {place}) for place in range(len(names))]
+    return tuple(frozenset().union(*(heard[rival] for rival in part)) for part in rivals)

@@ -14,8 +14,9 @@ from PIL import Image
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from ova.analysis import plots
+from ova.analysis.head_result import HeadEvidence
 from ova.analysis.plots import loss_curves_png, precision_recall_png, write_plots
-from ova.analysis.tables import HeadEvidence, analyse_heads
+from ova.analysis.tables import analyse_heads
 from ova.errors import ArtefactError, RecipeError
 
 

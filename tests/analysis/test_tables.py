@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, confusion_matrix, precision_recall_fscore_support
 
 from ova.analysis.choices import Choices
-from ova.analysis.tables import Analysis, HeadEvidence, HeadResult, analyse_heads, write_tables
+from ova.analysis.head_result import HeadEvidence, HeadResult
+from ova.analysis.tables import Analysis, analyse_heads, write_tables
 from ova.errors import ArtefactError, RecipeError
 from ova.metrics import Counts, f1_interval
 

@@ -1,5 +1,7 @@
 """Figures of several heads together: macro and micro F1, labels that come together, and slices.
 
+Answers are those of the exported ensemble.
+
 Shape letters: n images that any head was tested on, k heads, c clusters of images, d bootstrap draws.
 """
 
@@ -10,10 +12,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ova.analysis.head_result import HeadEvidence
 from ova.analysis.measures.averages import averaged_f1
 from ova.analysis.measures.honest import measured_f1
 from ova.analysis.measures.values import Across, CoOccurrence, Measured, Slice
-from ova.analysis.tables import HeadEvidence
 from ova.metrics import Counts, proportion_interval
 
 MOST_OTHERS = 10
@@ -34,7 +36,9 @@ def measure_across(heads: Sequence[HeadEvidence], belonging: Mapping[str, str] |
     answers = truth.copy()
     for column, head in enumerate(heads):
         rows = [row_of[image] for image in head.images]
-        truth[rows, column], answers[rows, column] = head.labels, head.decisions
+        known = head.exported >= 0
+        truth[rows, column] = np.where(known, head.labels, _UNKNOWN)
+        answers[rows, column] = head.exported
     groups = [(belonging or {}).get(image, image) for image in images]
     macro, micro = averaged_f1(truth, answers, groups)
     names = tuple(head.name for head in heads)

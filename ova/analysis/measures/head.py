@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ova.analysis.head_result import HeadEvidence
 from ova.analysis.measures.binary import binary_measures, measured_average_precision
 from ova.analysis.measures.diagnosis import diagnose
 from ova.analysis.measures.honest import honest_f1, measured_f1
 from ova.analysis.measures.reliability import reliability
 from ova.analysis.measures.sweep import score_histogram, sweep_thresholds
 from ova.analysis.measures.values import Baseline, Cost, HeadMeasures, Histogram, Measured, Sweep
-from ova.analysis.tables import HeadEvidence
 from ova.heads.calibration import Calibration
 from ova.heads.scores import Scores
 from ova.metrics import Counts, chance_f1

@@ -7,6 +7,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ova.analysis.head_result import HeadEvidence, HeadResult
 from ova.analysis.measures.values import HeadMeasures
 from ova.analysis.plots import History, loss_curves_png, precision_recall_png
 from ova.analysis.report.gallery import Thumbnails
@@ -15,7 +16,7 @@ from ova.analysis.report.heat import HeatMap, heat_map
 from ova.analysis.report.mistakes import Judged, find_mistakes
 from ova.analysis.report.page import report_page
 from ova.analysis.report.plots import curve_plots
-from ova.analysis.tables import Analysis, HeadEvidence, HeadResult
+from ova.analysis.tables import Analysis
 from ova.data.pictures import Pictures, open_pictures
 from ova.errors import DataError
 from ova.heads.calibrated import load_head

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ova.analysis.head_result import HeadResult
 from ova.analysis.pages import photograph
 from ova.analysis.report.heat import HeatMap
 from ova.analysis.report.mistakes import Judged, Mistakes
-from ova.analysis.tables import HeadResult
 from ova.data.picture_grid import GridRow, picture_grid_png
 from ova.data.pictures import Pictures
 

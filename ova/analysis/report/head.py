@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ova.analysis.head_result import HeadEvidence, HeadResult
+from ova.analysis.measures.honest import measured_f1
 from ova.analysis.measures.values import HeadMeasures, Measured
 from ova.analysis.pages import chart
 from ova.analysis.report.gallery import Thumbnails
 from ova.analysis.report.head_tables import head_tables, interval
 from ova.analysis.report.mistakes import Mistakes
 from ova.analysis.report.plots import Plot
-from ova.analysis.tables import HeadEvidence, HeadResult, number
+from ova.analysis.tables import number
 from ova.heads.calibration import Calibration
 
 _CAPTIONS = {
@@ -49,7 +51,7 @@ def head_content(head: HeadMaterial, thumbnails: Thumbnails) -> dict[str, Any]:
     return {
         "name": result.name,
         "label": result.label,
-        "lead": f"Head {result.name}: {rows}. {_threshold(head.calibration)}",
+        "lead": f"Head {result.name}: {rows}. {_threshold(head.calibration)}{_ruled(result)}",
         "facts": _facts(head),
         "undefined": result.undefined,
         "tables": head_tables(result, head.measures),
@@ -72,10 +74,24 @@ def _threshold(calibration: Calibration) -> str:
     )
 
 
+def _ruled(result: HeadResult) -> str:
+    """Tell where the ensemble answers otherwise; what follows is of the head alone."""
+    if result.by_rule is None:
+        return ""
+    return (
+        f" The exported ensemble answers {result.by_rule.changed:,} test rows otherwise (see its rule); "
+        "tables, curves and images here are of the head alone."
+    )
+
+
 def _facts(head: HeadMaterial) -> list[tuple[str, str]]:
-    honest, cost = head.measures.f1, head.measures.cost
-    facts = [
-        (f"F1 on test rows{_spread(honest.test)}", number(honest.test.value)),
+    honest, cost, by_rule = head.measures.f1, head.measures.cost, head.result.by_rule
+    facts: list[tuple[str, str]] = []
+    if by_rule is not None:
+        ruled = measured_f1(by_rule.counts)
+        facts.append((f"F1 on test rows, as the ensemble decides{_spread(ruled)}", number(ruled.value)))
+    facts += [
+        (f"F1 on test rows{', alone' if by_rule else ''}{_spread(honest.test)}", number(honest.test.value)),
         (f"F1 on calibration rows, nested{_spread(honest.nested)}", number(honest.nested.value)),
         ("the same, apparent: too good", number(honest.apparent.value)),
         ("average precision", number(head.result.average_precision)),

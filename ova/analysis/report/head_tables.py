@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ova.analysis.head_result import HeadResult
 from ova.analysis.measures.values import HeadMeasures, Measured, Reliability
 from ova.analysis.statistics.tables import Table
-from ova.analysis.tables import HeadResult, number
+from ova.analysis.tables import number
 
 _MEANINGS = {
     "precision": "of the yes answers, right",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ova.analysis.tables import HeadEvidence
+from ova.analysis.head_result import HeadEvidence
 from ova.heads.calibration import Calibration
 
 

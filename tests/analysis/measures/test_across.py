@@ -7,11 +7,11 @@ import pytest
 from sklearn.metrics import f1_score
 
 from ova.analysis.choices import Choices
+from ova.analysis.head_result import HeadEvidence
 from ova.analysis.measures.across import MOST_OTHERS, measure_across
 from ova.analysis.measures.averages import averaged_f1
 from ova.analysis.measures.files import write_measures
 from ova.analysis.measures.values import as_json
-from ova.analysis.tables import HeadEvidence
 from ova.metrics import Counts, f1_interval
 from ova.storage import read_csv
 

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from ova.analysis.head_result import ByRule
 from ova.analysis.report.files import write_report
 from ova.errors import RecipeError
+from ova.metrics import Counts
 from ova.progress import Silent
 
 
@@ -69,3 +72,27 @@ def test_names_never_become_paths(made, tmp_path):
     with pytest.raises(RecipeError, match="not a name"):
         write_report(made.workspace, tmp_path, analysis, [evil], Silent())
     assert not list(tmp_path.iterdir())
+
+
+def test_the_page_shows_what_the_rule_of_the_ensemble_changes(made, tmp_path):
+    plain = made.files[0].read_text(encoding="utf-8")
+    for words in ("The rule of the ensemble", "F1 alone", "otherwise"):
+        assert words not in plain
+    assert "Test rows, each head at its own threshold" in plain
+    analysis, sources = made.alone("spot")
+    (head,) = analysis.heads
+    ruled = replace(head, by_rule=ByRule(Counts(tp=20, fp=1, fn=4, tn=40), 9, 7))
+    analysis = replace(analysis, heads=(ruled,), macro_f1=ruled.exported.f1, rule=("<b>Stacked.</b>",))
+    page = write_report(made.workspace, tmp_path, analysis, sources, Silent())[0].read_text(encoding="utf-8")
+    by_rule, alone = f"{40 / 45:.3f}", f"{head.f1:.3f}"
+    assert by_rule != alone
+    assert "&lt;b&gt;Stacked.&lt;/b&gt; This changes 9 of 65 answers to test rows" in page
+    assert f"macro F1 is {by_rule} instead of {alone}" in page
+    assert "Test rows, as the exported ensemble decides" in page
+    assert "The exported ensemble answers 9 test rows otherwise" in page
+    assert "F1 on test rows, as the ensemble decides" in page
+    row = re.search(r"By the rule and alone, on test rows.*?<tbody>(.*?)</tbody>", page, re.DOTALL)
+    assert row is not None
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", row[1])
+    found = [by_rule, alone, "20", f"{head.counts.tp}", "1", f"{head.counts.fp}", "9", "7"]
+    assert [cell.strip() for cell in cells if " to " not in cell] == found

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
+from ova.analysis.head_result import HeadEvidence
 from ova.analysis.report.mistakes import find_mistakes
-from ova.analysis.tables import HeadEvidence
 from ova.heads.calibration import Calibration
 
 CALIBRATION = Calibration(
