@@ -8,7 +8,8 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from ova.console import Shown, show_json, show_table
-from ova.storage import csv_lines, neutralised
+from ova.spreadsheets import neutralised
+from ova.storage import csv_lines
 
 if TYPE_CHECKING:
     from ova.ensembles.runtime import CombinedModel, Prediction

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 MAX_JSON_BYTES = 256 * 1024 * 1024
 _SEALED = "ova"
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -165,16 +164,6 @@ def csv_lines(rows: Iterable[Sequence[object]]) -> Iterator[str]:
     for row in rows:
         writer.writerow(row)
         yield line.text.removesuffix("\r\n") + "\n"
-
-
-def neutralise(cell: str) -> str:
-    """Keep a spreadsheet from running a text cell as a formula (for tables meant for people)."""
-    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
-
-
-def neutralised(row: Iterable[object]) -> list[object]:
-    """Do the same to the texts of a row; numbers stay what they are."""
-    return [neutralise(cell) if isinstance(cell, str) else cell for cell in row]
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

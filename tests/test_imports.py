@@ -21,7 +21,7 @@ LAYERS = [
     {"ensembles"},
     {"heads"},
     {"data"},
-    {"recipes", "metrics", "storage", "digests", "workspace", "errors", "progress"},
+    {"recipes", "metrics", "storage", "spreadsheets", "digests", "workspace", "errors", "progress"},
 ]
 WRITER = "ova.storage"
 

@@ -23,7 +23,6 @@ from ova.storage import (
     building_folder,
     csv_bytes,
     fill_file,
-    neutralise,
     read_csv,
     read_json,
     read_tensors,
@@ -300,13 +299,6 @@ def test_missing_and_foreign_csv_is_refused(tmp_path):
     (tmp_path / "table.csv").write_bytes(b"a,b\n\xff,1\n")
     with pytest.raises(ArtefactError, match="is damaged"):
         read_csv(tmp_path / "table.csv")
-
-
-@pytest.mark.parametrize(
-    ("cell", "shown"), [("=1+1", "'=1+1"), ("@a", "'@a"), ("-2", "'-2"), ("a=1", "a=1"), ("", "")]
-)
-def test_formulas_are_neutralised(cell, shown):
-    assert neutralise(cell) == shown
 
 
 # Tensors

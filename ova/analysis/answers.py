@@ -21,6 +21,7 @@ from ova.heads.calibrated import read_calibration
 from ova.heads.calibration import Calibration
 from ova.heads.runs import HeadRecord, RunFolder
 from ova.heads.scores import Scores, read_scores
+from ova.spreadsheets import neutralised, restore
 from ova.storage import read_csv, write_csv
 
 ANSWERS_FILE = "answers.csv"
@@ -109,7 +110,7 @@ def write_answers(folder: Path, answers: Sequence[Answers]) -> Path:
             each.images, each.pixels, each.truth, each.scores, each.decisions, strict=True
         )
     ]
-    write_csv(path, COLUMNS, sorted(rows, key=lambda row: row[:3]))
+    write_csv(path, COLUMNS, map(neutralised, sorted(rows, key=lambda row: row[:3])))
     return path
 
 
@@ -122,7 +123,7 @@ def read_answers(path: Path) -> list[Answers]:
     by_label: dict[tuple[str, str], list[dict[str, str]]] = {}
     try:
         for row in read_csv(path):
-            by_label.setdefault((row["label"], row["head"]), []).append(row)
+            by_label.setdefault((restore(row["label"]), restore(row["head"])), []).append(row)
         found = [_of_rows(label, head, rows) for (label, head), rows in by_label.items()]
     except (KeyError, ValueError) as error:
         raise ArtefactError(f"{path} is damaged: {error}; analyse again") from error
@@ -139,7 +140,7 @@ def _of_rows(label: str, head: str, rows: Sequence[dict[str, str]]) -> Answers:
     return Answers(
         label=label,
         head=head,
-        images=tuple(row["image"] for row in rows),
+        images=tuple(restore(row["image"]) for row in rows),
         pixels=tuple(row["pixels_blake3"] for row in rows),
         truth=np.array(truth, np.int8),
         scores=scores,

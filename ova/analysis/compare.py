@@ -15,7 +15,8 @@ from ova.analysis.predicted import Truth
 from ova.data.labels import UNKNOWN
 from ova.errors import ArtefactError, DataError, RecipeError, first_few
 from ova.progress import Progress, Silent
-from ova.storage import neutralise, write_csv, write_json
+from ova.spreadsheets import neutralise
+from ova.storage import write_csv, write_json
 from ova.workspace import Workspace
 
 CHANGED_FILE, COMPARISON_FILE = "changed.csv", "comparison.json"

@@ -23,7 +23,8 @@ from ova.errors import ArtefactError, DataError
 from ova.heads.recipe import read_head_recipe
 from ova.heads.runs import all_runs
 from ova.progress import Progress
-from ova.storage import neutralise, read_csv
+from ova.spreadsheets import restore
+from ova.storage import read_csv
 from ova.workspace import Workspace
 
 
@@ -166,17 +167,12 @@ def _csv_rows(path: Path) -> Iterator[_Row]:
     for cell in header:
         for end, kind in ends.items():
             if cell.endswith(end):
-                columns[kind][_plain(cell).removesuffix(end)] = cell
+                columns[kind][restore(cell).removesuffix(end)] = cell
     for row in read_csv(path):
         if not row["error"]:
             scores = {label: _finite(row[cell]) for label, cell in columns["scores"].items()}
             decisions = {label: _yes(row[cell]) for label, cell in columns["decisions"].items()}
-            yield _Row(_plain(row["image"]), scores, decisions)
-
-
-def _plain(cell: str) -> str:
-    """Take back what `neutralise` did to a cell."""
-    return cell[1:] if cell[:1] == "'" and neutralise(cell[1:]) == cell else cell
+            yield _Row(restore(row["image"]), scores, decisions)
 
 
 def _finite(value: Any) -> float:

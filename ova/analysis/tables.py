@@ -17,7 +17,8 @@ from ova.analysis.measures.head_json import head_json, nested_text
 from ova.analysis.measures.values import Across, HeadMeasures, as_json
 from ova.errors import RecipeError, first_few
 from ova.metrics import f1_interval, macro_f1
-from ova.storage import neutralise, write_csv, write_json
+from ova.spreadsheets import neutralise
+from ova.storage import write_csv, write_json
 
 _COLUMNS = (
     "head", "label", "positives", "threshold", "precision", "recall", "F1 (95 % interval)", "F1 alone",

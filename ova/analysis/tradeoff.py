@@ -14,7 +14,8 @@ from ova.analysis.figure import BLUE, GREEN, GREY, ORANGE, png_figure
 from ova.heads.tune.found import Found, Trial
 from ova.heads.tune.study import TuneSettings, search
 from ova.progress import Progress
-from ova.storage import neutralise, write_bytes, write_csv, write_json
+from ova.spreadsheets import neutralise
+from ova.storage import write_bytes, write_csv, write_json
 from ova.workspace import Workspace
 
 _CHOICES = ("backbone", "size", "learning_rate", "batch_size", "augment", "balance")

@@ -28,7 +28,8 @@ from ova.data.findings_picture import draw_examples
 from ova.data.survey import MISSING, UNREADABLE, Survey, survey_data
 from ova.errors import DataError
 from ova.progress import Progress
-from ova.storage import neutralise, neutralised, write_csv
+from ova.spreadsheets import neutralise, neutralised
+from ova.storage import write_csv
 from ova.workspace import Workspace
 
 _EXAMPLES = 2

@@ -18,7 +18,8 @@ from ova.data.recipe import DatasetRecipe
 from ova.data.sources import open_files
 from ova.errors import DataError
 from ova.recipes import load_recipe
-from ova.storage import neutralised, write_csv, write_json
+from ova.spreadsheets import neutralised
+from ova.storage import write_csv, write_json
 from ova.workspace import Workspace
 
 _ANY_NUMBER = 2**62  # more images than any table has

@@ -17,7 +17,8 @@ from ova.data.leaks import Leaks, find_leaks
 from ova.data.shortfalls import NONE, Shortfall, find_shortfalls
 from ova.data.stored_split import Moved, read_split
 from ova.errors import first_few
-from ova.storage import neutralised, write_csv
+from ova.spreadsheets import neutralised
+from ova.storage import write_csv
 from ova.workspace import Workspace
 
 # A group of images this large cannot be put anywhere without bending the shares.

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ova.errors import ArtefactError, DataError, first_few
-from ova.storage import neutralise, read_csv
+from ova.spreadsheets import neutralise
+from ova.storage import read_csv
 
 _ALONE = "logit"
 

@@ -186,15 +186,18 @@ def test_the_order_of_rows_does_not_matter(here, tmp_path):
 
 def test_answers_come_back_as_they_were(tmp_path):
     answers = Answers(
-        label="Riß, =quer",
-        head="riss",
-        images=("a/ö.png", "b,c.png"),
+        label="=Riß, quer",
+        head="-riss",
+        images=("'=a/ö.png", "@b,c.png"),
         pixels=("", "f" * 64),
         truth=np.array([-1, 1], np.int8),
         scores=np.array([0.1, -1e-17]),
         decisions=np.array([True, False]),
     )
-    (back,) = read_answers(write_answers(tmp_path, [answers]))
+    (back,) = read_answers(path := write_answers(tmp_path, [answers]))
+    assert not any(
+        cell.startswith(("=", "-", "@")) for row in read_csv(path) for cell in list(row.values())[:4]
+    )
     assert (back.label, back.head, back.images, back.pixels) == (
         answers.label,
         answers.head,

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from ova.analysis.choices import Choices
 from ova.analysis.measures.values import Across, HeadMeasures, Measured
-from ova.storage import neutralise, write_csv
+from ova.spreadsheets import neutralise
+from ova.storage import write_csv
 from ova.workspace import slug
 
 _SWEEP = ("threshold", "flagged", "tp", "precision", "recall", "false_positive_rate", "f1")

@@ -22,7 +22,8 @@ from ova.errors import DataError
 from ova.heads.calibrated import load_head
 from ova.heads.calibration import Calibration
 from ova.progress import Progress
-from ova.storage import neutralised, write_bytes, write_csv, write_json
+from ova.spreadsheets import neutralised
+from ova.storage import write_bytes, write_csv, write_json
 from ova.workspace import Workspace, slug
 
 SHOWN = 6

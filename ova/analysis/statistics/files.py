@@ -10,7 +10,8 @@ from ova.analysis.statistics.describe import Statistics
 from ova.analysis.statistics.page import statistics_page
 from ova.analysis.statistics.sizes import Sizes
 from ova.data.dataset import Dataset
-from ova.storage import neutralised, write_bytes, write_csv, write_json
+from ova.spreadsheets import neutralised
+from ova.storage import write_bytes, write_csv, write_json
 
 _Rows = list[Sequence[object]]
 
