@@ -24,6 +24,21 @@ torch.set_num_threads(1)
 sys.path.append(str(Path(__file__).parents[1]))
 
 
+# Whole flows, tens of seconds each: the first to begin, so that no process waits for another at the end.
+_LONG = (
+    "test_digits.py",
+    "test_readme.py",
+    "test_cli.py",
+    "test_real_cells.py",
+    "test_demo.py",
+    "test_flows.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: _LONG.index(item.path.name) if item.path.name in _LONG else len(_LONG))
+
+
 @pytest.fixture
 def make_workspace(tmp_path: Path) -> Callable[..., Workspace]:
     """Make a workspace of small images with the labels spot and bar."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import tomli_w
 from PIL import Image
 from small import draw_images, head_recipe, write_table
+
+Run = Callable[..., tuple[int, str, str]]
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -46,28 +49,26 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
-
-
-def test_own_data_in_five_lines_then_python_then_the_bare_model(project: Path) -> None:
+def test_own_data_in_five_lines_then_python_then_the_bare_model(
+    project: Path, run_cli: Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project)
     lines = block(README, "sh", "ova init cells").strip().splitlines()
     commands = [shlex.split(line, comments=True) for line in lines]
     assert [command[0] for command in commands] == ["ova"] * 5
     for command in commands:
-        done = run([sys.executable, "-m", *command], project)
-        assert done.returncode == 0, done.stderr
+        code, out, err = run_cli(*command[1:])  # in this process: torch takes seconds to import
+        assert code == 0, err
         if command[1] == "init":  # small networks, from scratch: there may be no network here
             for name in ("crack", "inactive"):
                 recipe = head_recipe(name, training={"epochs": 3})
                 (project / f"cells/heads/{name}.toml").write_text(tomli_w.dumps(recipe))
-    assert done.stdout.startswith("image,crack probability,crack decision,")
-    assert len(done.stdout.splitlines()) == 101
+    assert out.startswith("image,crack probability,crack decision,")
+    assert len(out.splitlines()) == 101
 
-    done = run([sys.executable, "-c", block(README, "python", "import ova")], project)
-    assert done.returncode == 0, done.stderr
-    assert "'crack': " in done.stdout
+    Path("program.py").write_text(block(README, "python", "import ova"), encoding="utf-8")
+    runpy.run_path("program.py")
+    assert "'crack': " in capfd.readouterr().out
 
     page = (ROOT / "docs/model.md").read_text(encoding="utf-8")
     for name in ("model.onnx", "manifest.json"):
@@ -79,7 +80,8 @@ def test_own_data_in_five_lines_then_python_then_the_bare_model(project: Path) -
         program = program.replace('convert("RGB")', 'convert("L")').replace(
             "(image)[None]", "(image)[None, :, :, None]"
         )
-    bare = run([sys.executable, "-W", "error", "-c", program], project)
+    command = [sys.executable, "-W", "error", "-c", program]
+    bare = subprocess.run(command, capture_output=True, text=True)
     assert bare.returncode == 0, bare.stderr
     assert "'inactive': " in bare.stdout
 
