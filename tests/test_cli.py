@@ -60,14 +60,11 @@ def test_light_commands_import_nothing_heavy(
     assert done.stderr.splitlines()[-1] == "heavy: []"
 
 
-def test_predict_does_not_import_torch(make_workspace: Callable[..., Workspace], run_cli: Run) -> None:
-    workspace = make_workspace(HEADS, ensembles=ENSEMBLES)
-    assert run_cli("-C", workspace.root, "train", "--device", "cpu")[0] == 0
-    assert run_cli("-C", workspace.root, "export", "both")[0] == 0
-    image = workspace.root / "data/images/000.png"
+def _predict_does_not_import_torch(root: Path) -> None:
+    image = root / "data/images/000.png"
     program = (
         "import sys\nfrom ova.cli import main\n"
-        f"sys.argv = ['ova', '-C', {str(workspace.root)!r}, 'predict', 'both', {str(image)!r}, '--json']\n"
+        f"sys.argv = ['ova', '-C', {str(root)!r}, 'predict', 'both', {str(image)!r}, '--json']\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         f"print('heavy:', sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr)"
     )
@@ -94,8 +91,7 @@ def test_the_whole_flow(make_workspace: Callable[..., Workspace], run_cli: Run) 
     assert {each["status"] for each in trained} == {"trained"}
     assert {each["state"] for each in ova_json("list")["heads"]} == {"calibrated"}
     assert set(ova_json("calibrate")) == {"bar", "spot"}
-    for ensemble in ENSEMBLES:
-        assert ova_json("export", ensemble)["parity"]["decision_flips"] == 0
+    assert ova_json("export", "both")["parity"]["decision_flips"] == 0
     result = ova_json("analyse", "both")
     assert set(result) == {"ensemble", "mode", "macro_f1", "heads", "across"}
     assert result["across"]["macro_f1"]["value"] == result["macro_f1"]
@@ -114,14 +110,12 @@ def test_the_whole_flow(make_workspace: Callable[..., Workspace], run_cli: Run) 
         "fn",
         "tn",
     } <= set(result["heads"][0]["test"])
-    chosen = ova_json("analyse", "one")
-    assert 0 <= chosen["accuracy"] <= 1
-    assert {each["state"] for each in ova_json("list")["ensembles"]} == {"exported"}
+    states = {each["name"]: each["state"] for each in ova_json("list")["ensembles"]}
+    assert states == {"both": "exported", "one": "new"}
     images = root / "data/images"
     both = ova_json("predict", "both", images)
     assert [Path(each["image"]).name for each in both] == sorted(path.name for path in images.glob("*.png"))
     assert set(both[0]) == {"image", "logits", "probabilities", "decisions", "label"}
-    assert {each["label"] for each in ova_json("predict", "one", images)} <= {"spot", "bar", None}
     # The file decides on test rows exactly what the analysis counted.
     decided = {Path(each["image"]).name: each["decisions"] for each in both}
     part_of = {row["image"]: row["part"] for row in read_rows(workspace.split_table, ",")}
@@ -133,8 +127,8 @@ def test_the_whole_flow(make_workspace: Callable[..., Workspace], run_cli: Run) 
         assert (tp, fp) == (head["test"]["tp"], head["test"]["fp"])
     tables = list((root / "runs/ensembles/both").glob("*"))
     assert {path.suffix for path in tables} == {".onnx", ".json", ".csv", ".png", ".html"}
-    assert run_cli("-C", root, "analyse", "spot")[0] == 0
     _tables_for_people(root, run_cli)
+    _predict_does_not_import_torch(root)
 
 
 def _tables_for_people(root: Path, run_cli: Run) -> None:
@@ -143,7 +137,7 @@ def _tables_for_people(root: Path, run_cli: Run) -> None:
         ["data", "split"],
         ["train"],
         ["calibrate"],
-        ["analyse", "both"],
+        ["analyse", "spot"],
         ["export", "both"],
     ):
         code, out, _ = run_cli("-C", root, *arguments)
