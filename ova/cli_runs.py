@@ -40,6 +40,7 @@ def tune(
     space: Annotated[Path | None, typer.Option(help="TOML file of what may be changed.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the search.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    track: Annotated[list[str] | None, typer.Option(help="tensorboard or mlflow; repeat it.")] = None,
     as_json: Json = False,
 ) -> None:
     """Search a better recipe of a head by held-out rows; goes on where it was stopped."""
@@ -53,6 +54,12 @@ def tune(
     settings = TuneSettings(trials, minutes, read_criterion(by), seed, searched)
     with session.progress() as progress, console.stop_on_signal() as stop:
         report = tune_head(
-            session.workspace(), head, settings, device=device, progress=progress, should_stop=stop
+            session.workspace(),
+            head,
+            settings,
+            device=device,
+            trackers=track or (),
+            progress=progress,
+            should_stop=stop,
         )
     render_runs.tuned(report, as_json=as_json)

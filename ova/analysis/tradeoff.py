@@ -64,6 +64,7 @@ def tune_head(
     settings: TuneSettings,
     *,
     device: str = "auto",
+    trackers: Sequence[str] = (),
     progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> TuneReport:
@@ -75,7 +76,15 @@ def tune_head(
     Raises:
         OvaError: As `search`, or the disk refuses.
     """
-    found = search(workspace, name, settings, device=device, progress=progress, should_stop=should_stop)
+    found = search(
+        workspace,
+        name,
+        settings,
+        device=device,
+        trackers=trackers,
+        progress=progress,
+        should_stop=should_stop,
+    )
     report = TuneReport(name, found, front(found), _write_recipe(workspace, name, found), ())
     rows = [_row(trial, report.front) for trial in found.trials]
     files = [found.folder / each for each in ("trials.csv", "trials.json", "tradeoff.png")]

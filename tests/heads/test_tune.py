@@ -234,5 +234,18 @@ def test_the_command(workspace, run_cli, monkeypatch, tmp_path):
         search(workspace, "spot", settings(1))
 
 
+@pytest.mark.filterwarnings("ignore")  # of this library, about itself
+def test_trackers_are_told_of_every_trial(workspace, run_cli):
+    space = workspace.root / "space.toml"
+    space.write_text('backbones = ["test_resnet"]\nsizes = [24]\nbatch_sizes = [8]\nepochs = 1\n')
+    command = ("-C", workspace.root, "tune", "spot", "--trials", "2", "--device", "cpu", "--space", space)
+    code, _, err = run_cli(*command, "--track", "tensorboard")
+    assert code == 0, err
+    trials = workspace.root / "runs/tune/spot/0001/trials"
+    assert len(list(trials.glob("*/tensorboard/network-1/events*"))) == 2
+    code, _, err = run_cli(*command, "--track", "wandb")
+    assert (code, "'wandb' is no tracker" in err) == (2, True)
+
+
 def test_settings_are_values():
     assert asdict(settings(3))["seed"] == 0

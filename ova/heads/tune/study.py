@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from ova.heads.locks import only_one
 from ova.heads.plan import HeadPlan, plan_head, store_spec
 from ova.heads.recipe import read_head_recipe
 from ova.heads.runs import RunFolder
+from ova.heads.trackers import OnEpoch, check_trackers, tracking
 from ova.heads.tune.found import Found, as_trial
 from ova.heads.tune.journal import load_optuna, open_study, study_folder
 from ova.heads.tune.space import Space, SpaceSettings
@@ -53,6 +54,7 @@ def search(
     settings: TuneSettings,
     *,
     device: str = "auto",
+    trackers: Sequence[str] = (),
     progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Found:
@@ -67,15 +69,17 @@ def search(
         name: The head.
         settings: How long to search, for what.
         device: auto, cpu, cuda, cuda:N or mps.
+        trackers: What else is told of every epoch of a trial, see `ova.heads.trackers`.
         progress: Told after every trial and epoch.
         should_stop: Asked after every step.
 
     Raises:
         RecipeError: A recipe or the space is wrong.
         DataError: The data are refused, or hold nothing to learn from.
-        EnvironmentFault: Optuna is not installed, or another process tunes this head.
+        EnvironmentFault: Optuna or a tracker is not installed, or another process tunes this head.
     """
     optuna = load_optuna()
+    check_trackers(trackers, workspace)
     progress = progress or Silent()
     chosen = choose_device(device)
     recipe = read_head_recipe(workspace, name)
@@ -89,7 +93,18 @@ def search(
     with only_one(folder / ".lock", f"{folder} is searched by another process; wait or stop it"):
         study = open_study(optuna, folder, settings.criterion)
         task = _Search(
-            optuna, study, workspace, dataset, plan, space, settings, folder, chosen, progress, should_stop
+            optuna,
+            study,
+            workspace,
+            dataset,
+            plan,
+            space,
+            settings,
+            folder,
+            chosen,
+            trackers,
+            progress,
+            should_stop,
         )
         stopped = task.run()
         return Found(folder, space, settings.criterion, tuple(map(as_trial, study.trials)), stopped)
@@ -106,6 +121,7 @@ class _Search:
     settings: TuneSettings
     folder: Path
     device: torch.device
+    trackers: Sequence[str]
     progress: Progress
     should_stop: Callable[[], bool]
 
@@ -136,18 +152,20 @@ class _Search:
         run = RunFolder(self.folder / "trials" / f"{trial.number:04d}")
         try:
             recipe = self.space.make(self.space.suggest(trial))
-            measured = run_trial(
-                self.workspace,
-                self.dataset,
-                replace(self.plan, name=f"{self.plan.name} trial {trial.number}"),
-                recipe,
-                run,
-                folds=self.space.settings.folds,
-                device=self.device,
-                progress=self.progress,
-                should_stop=lambda: late() or self.should_stop(),
-                on_epoch=lambda member, history: self._report(trial, recipe.training.epochs, member, history),
-            )
+            told = replace(self.plan, name=f"{self.plan.name} study {self.folder.name}", recipe=recipe)
+            with tracking(self.trackers, self.workspace, told, run) as on_epoch:
+                measured = run_trial(
+                    self.workspace,
+                    self.dataset,
+                    replace(self.plan, name=f"{self.plan.name} trial {trial.number}"),
+                    recipe,
+                    run,
+                    folds=self.space.settings.folds,
+                    device=self.device,
+                    progress=self.progress,
+                    should_stop=lambda: late() or self.should_stop(),
+                    on_epoch=self._listener(trial, recipe.training.epochs, on_epoch),
+                )
         except Interrupted:
             return False
         except self.optuna.TrialPruned:
@@ -158,6 +176,14 @@ class _Search:
         else:
             self._tell(trial, measured)
         return True
+
+    def _listener(self, trial: Any, epochs: int, also: OnEpoch | None) -> OnEpoch:
+        def on_epoch(member: int, history: History) -> None:
+            if also is not None:
+                also(member, history)
+            self._report(trial, epochs, member, history)
+
+        return on_epoch
 
     def _tell(self, trial: Any, measured: Any) -> None:
         held_out = measured.held_out
