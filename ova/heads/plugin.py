@@ -22,7 +22,8 @@ def plugin(logits: ArrayLike, platt: Platt, *, objective: Maximised = FBeta()) -
 
     Returns:
         A logit, rounded to float32: between the least and the greatest score for F-beta, of which the best
-        cut always flags something, and at most as far beyond them as they are apart for a cost.
+        cut always flags something, and at most as far beyond them as they are apart for a cost (1 if they
+        are all equal).
     """
     scores = np.asarray(logits, np.float64)
     ranked = np.sort(scores)[::-1]
@@ -32,7 +33,7 @@ def plugin(logits: ArrayLike, platt: Platt, *, objective: Maximised = FBeta()) -
 def plugin_at(scores: FloatArray, rows: FloatArray, platt: Platt, objective: Maximised) -> float:
     """As `plugin`, for distinct scores from high to low (g,) and the rows at each of them (g,)."""
     best = best_probability(platt.probability(scores), rows, objective)
-    margin = scores[0] - scores[-1] if isinstance(objective, Cost) else 0.0
+    margin = (scores[0] - scores[-1] or 1.0) if isinstance(objective, Cost) else 0.0
     return float(np.clip(platt.logit_of(best), scores[-1] - margin, scores[0] + margin))
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.special import logit
 from scipy.stats import norm
@@ -67,6 +67,8 @@ def test_plugin_stays_within_reach_of_the_scores():
         st.tuples(st.floats(0.1, 20), st.floats(0.1, 20)).map(lambda p: Cost(*p)),
     ),
 )
+@example([0.0, 0.0], 1.0, 0.0, Cost(1.0, 2.0))  # equal scores, of which none is worth an alarm
+@example([0.0, 0.0], 1.0, 0.0, Cost(2.0, 1.0))
 def test_every_objective_is_best_in_expectation(scores, slope, intercept, objective):
     scores, platt = np.array(scores), Platt(slope, intercept)
     probability = platt.probability(scores)
