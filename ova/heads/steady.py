@@ -1,16 +1,17 @@
-"""The default rule for a threshold: what the data say, steadied by a model as far as the model fits them.
+"""The default rule for a threshold: the best of a smoothed curve, and a vote where the model is in doubt.
 
-With few positives the empirical optimum is noisy. Two things steady it: the mean of the optima of bootstrap
-samples, and the optimum under calibrated probabilities. The second assumes a shape, and both fail where the
-scores form clusters: the mean of two good thresholds can lie in the valley between them. So
+With few positives the empirical optimum is noisy. Smoothing steadies it (`ova.heads.smoothed`): over
+neighbouring thresholds, and towards the counts of Firth's regression, which does not depend on the scale of
+the scores. Where the scores form clusters, much smoothing fills the valleys between them. So
 
-1. the model is Firth's regression, which does not depend on the scale of the scores;
-2. its misfit is measured on the same rows, by the largest cumulative residual in units of its deviation, as
-   in the tests of Lin, Wei and Ying (2002). Trust in it falls from 1 at a misfit of 0.6 to 0 at 1.4. Trusted,
-   it has a weight of 0.6 against the mean of the bootstrap optima; distrusted, their median is taken;
-3. the value that the result loses to the empirical optimum is compared with the bootstrap deviation of that
-   loss. Where misfit times this ratio is large, nothing is averaged: the median of the bootstrap optima of
-   counts that are mixed with the model's is taken, as if it had seen 24 positives (times the trust in it).
+1. the threshold is the best of a curve that is smoothed much, unless
+2. doubt is large. It is the product of three things: the misfit of the model on the same rows (the largest
+   cumulative residual in units of its deviation, as in the tests of Lin, Wei and Ying 2002), squared; and the
+   root of what the threshold loses to the empirical optimum, in bootstrap deviations of that loss, times how
+   flat the scores of the positives lie (clumps have a low kurtosis);
+3. in doubt three thresholds vote, and the middle one is taken: the best of the curve smoothed much, the best
+   of it smoothed less, and the median of the optima of bootstrap samples. In greater doubt both curves are
+   smoothed one step less. A vote never lands in a valley that none of the three has chosen, as a mean can.
 
 The numbers were chosen on simulated scores; `benchmarks/thresholds.py` shows what the rule does on them and
 on others, beside the exact optimum.
@@ -26,15 +27,17 @@ from ova.heads.firth import fit_firth
 from ova.heads.objectives import Maximised
 from ova.heads.outliers import within_reach
 from ova.heads.platt import Platt
-from ova.heads.plugin import plugin_at
 from ova.heads.ranking import FloatArray, Ranking
+from ova.heads.smoothed import SmoothedCurve, Spread
 from ova.heads.thresholds import Bags, best_cut
 
-_MODEL_WEIGHT = 0.6
-_FITS, _FITS_NOT = 0.6, 1.4
-# The misfit that a model of a given kind shows grows with the root of the positives, hence the power of P.
-_DOUBT, _DOUBT_POSITIVES, _DOUBT_POWER = 1.05, 24.0, 1 / 3
-_MODEL_POSITIVES = 24.0
+# Width of the smoothing in log odds at 24 positives, and positives that the model counts as.
+_LEVELS = ((0.5, 110.0), (0.24, 26.0), (0.15, 10.0))
+_DOUBT, _MORE_DOUBT = 0.6, 0.9
+_FLAT = 0.5
+# A kernel that is best narrows with the fifth root of the rows (Silverman 1986); a model of a given kind
+# misfits more with more positives.
+_POSITIVES, _WIDTH_POWER, _DOUBT_POWER = 24.0, 0.2, 0.5
 _DRAWS = 200
 _SEED = 20_261_121
 
@@ -58,28 +61,31 @@ def steady(ranking: Ranking, objective: Maximised) -> Steady:
         ranking: The calibration rows, with at least one positive and one negative.
         objective: What to maximise.
     """
-    bags = Bags.draw(ranking, objective)
-    optima = bags.thresholds(objective)
+    optima = Bags.draw(ranking, objective).thresholds(objective)
+    usual = float(np.median(optima))
     model = _fit_model(ranking)
-    threshold = float(np.median(optima)) if model is None else _steadied(bags, optima, model, objective)
+    threshold = usual if model is None else _steadied(ranking, usual, model, objective)
     low, high = np.percentile(optima, [5.0, 95.0]).tolist()
     return Steady(float(np.float32(threshold)), low, high)
 
 
-def _steadied(bags: Bags, optima: FloatArray, model: Platt, objective: Maximised) -> float:
-    ranking = bags.ranking
-    misfit = cumulative_misfit(ranking, model)
-    trust = float(np.clip((_FITS_NOT - misfit) / (_FITS_NOT - _FITS), 0.0, 1.0))
-    centre = trust * float(optima.mean()) + (1.0 - trust) * float(np.median(optima))
-    plugged_in = plugin_at(ranking.scores, ranking.rows, model, objective)
-    threshold = centre + _MODEL_WEIGHT * trust * (plugged_in - centre)
-    limit = _DOUBT * max(1.0, ranking.positives / _DOUBT_POSITIVES) ** _DOUBT_POWER
-    if misfit * _loss_ratio(ranking, objective, threshold) <= limit:
-        return threshold
-    expected = ranking.rows * model.probability(ranking.scores)
-    seen = _MODEL_POSITIVES * trust
-    share = seen / (seen + ranking.positives)
-    return float(np.median(bags.thresholds(objective, expected, share)))
+def _steadied(ranking: Ranking, usual: float, model: Platt, objective: Maximised) -> float:
+    spread = Spread.of(ranking)
+    curve = SmoothedCurve.of(ranking, model, spread)
+    best = _best(curve, objective, 0)
+    loss = max(_loss_ratio(ranking, objective, best), 0.0)
+    doubt = cumulative_misfit(ranking, model) ** 2 * np.sqrt(loss * (spread.flatness + _FLAT))
+    limit = max(1.0, ranking.positives / _POSITIVES) ** _DOUBT_POWER
+    if doubt < _DOUBT * limit:
+        return best
+    first = 0 if doubt < _MORE_DOUBT * limit else 1
+    return float(np.median([usual, *(_best(curve, objective, level) for level in (first, first + 1))]))
+
+
+def _best(curve: SmoothedCurve, objective: Maximised, level: int) -> float:
+    width, seen = _LEVELS[level]
+    narrower = (_POSITIVES / curve.ranking.positives) ** _WIDTH_POWER
+    return curve.best(objective, width * narrower, seen)
 
 
 def _fit_model(ranking: Ranking) -> Platt | None:

@@ -138,26 +138,10 @@ class Bags:
         fp = _resampled(np.diff(np.append(ranking.fp[cuts], ranking.negatives), prepend=0.0), bags, draw)
         return cls(ranking, cuts, tp[:, :-1], fp[:, :-1])
 
-    def thresholds(
-        self, objective: Maximised, model: FloatArray | None = None, share: float = 0.0
-    ) -> FloatArray:
-        """Return the best threshold of each bag, (b,).
-
-        Args:
-            objective: What is maximised.
-            model: (g,) expected positives at each distinct score, if counts are to be mixed with a model's.
-            share: How much of the mixture is the model's.
-        """
-        positives, negatives = self.ranking.positives, self.ranking.negatives
-        tp, fp = self.tp, self.fp
-        if model is not None:
-            expected = np.cumsum(model)
-            others = self.ranking.flagged - expected
-            tp = (1.0 - share) * tp + share * expected[self.cuts]
-            fp = (1.0 - share) * fp + share * others[self.cuts]
-            positives = (1.0 - share) * positives + share * float(expected[-1])
-            negatives = (1.0 - share) * negatives + share * float(others[-1])
-        values = objective(tp, fp, positives - tp, negatives - fp)
+    def thresholds(self, objective: Maximised) -> FloatArray:
+        """Return the best threshold of each bag, (b,)."""
+        fn, tn = self.ranking.positives - self.tp, self.ranking.negatives - self.fp
+        values = objective(self.tp, self.fp, fn, tn)
         return self.ranking.thresholds()[self.cuts + 1][np.argmax(values, axis=1)]
 
 
