@@ -1,7 +1,8 @@
 """Score families of which the truth is known, for benchmarks/thresholds.py.
 
 `CHOSEN_ON` are the eight on which the default rule and its constants were developed; `OTHERS` have heavier
-tails, other scales and more clusters. (The guards of the rule were tuned with an eye on these, too.) A side is a mixture: (weight, distribution) pairs on the logit scale.
+tails, other scales and more clusters. (The guards of the rule were tuned with an eye on these, too.) A side
+is a mixture: (weight, distribution) pairs on the logit scale.
 """
 
 from __future__ import annotations
