@@ -46,6 +46,9 @@ def clean(
     copy_to: Annotated[
         Path | None, typer.Option("--copy", help="New folder for a copy of what is left.")
     ] = None,
+    short_side: Annotated[
+        int | None, typer.Option(min=1, help="In the copy: shorter side of larger images, in pixels.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Put images that are unfit on the list data/exclude.csv, which you may edit; nothing is deleted."""
@@ -60,7 +63,14 @@ def clean(
     }
     settings = {name: value for name, value in given.items() if value is not None}
     with session.progress() as progress:
-        report = clean_data(session.workspace(), settings, again=again, copy_to=copy_to, progress=progress)
+        report = clean_data(
+            session.workspace(),
+            settings,
+            again=again,
+            copy_to=copy_to,
+            short_side=short_side,
+            progress=progress,
+        )
     render_data.cleaned(report, as_json=as_json)
 
 

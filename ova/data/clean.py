@@ -28,7 +28,7 @@ from ova.data.location import image_root
 from ova.data.recipe import DatasetRecipe
 from ova.data.source import open_source
 from ova.data.survey import MISSING, Survey, survey_data
-from ova.errors import ArtefactError, DataError
+from ova.errors import ArtefactError, DataError, RecipeError
 from ova.progress import Progress
 from ova.recipes import check_recipe, load_recipe
 from ova.storage import read_json, write_json
@@ -80,6 +80,7 @@ def clean_data(
     *,
     again: bool = False,
     copy_to: Path | None = None,
+    short_side: int | None = None,
     progress: Progress | None = None,
 ) -> CleanReport:
     """Append images to `data/exclude.csv`; `ova` leaves out what is listed there, everywhere.
@@ -92,13 +93,19 @@ def clean_data(
         settings: Fields of `CleanRule` that take the place of those in dataset.toml.
         again: List what a person took off the list as well.
         copy_to: A new or empty folder for a copy of what is left; see `write_clean_copy`.
+        short_side: Pixels to which the shorter side of larger images is brought in the copy.
         progress: Told of images that are decoded or copied.
 
     Raises:
-        RecipeError: A setting is wrong, or the folder for the copy is not empty or among the images.
+        RecipeError: A setting is wrong, the folder for the copy is not empty or among the images, or there is
+            no copy in which to make images smaller.
         DataError: The label table or the list is refused, or nothing would be left.
         EnvironmentFault: The disk is full or read-only.
     """
+    if short_side is not None and copy_to is None:
+        raise RecipeError(
+            "images are made smaller in a copy only; add --copy FOLDER, or leave out --short-side"
+        )
     if copy_to is not None:
         check_target(copy_to, image_root(workspace, load_recipe(workspace.dataset_recipe, DatasetRecipe)))
     survey = survey_data(workspace, progress)
@@ -115,7 +122,7 @@ def clean_data(
         write_json(workspace.cleaning, {"listed": sorted({*earlier, *(line.image for line in added)})})
     left = open_source(workspace, tolerant=True) if added else survey.source
     if copy_to is not None:
-        write_clean_copy(workspace, left, copy_to, progress)
+        write_clean_copy(workspace, left, copy_to, progress, short_side=short_side)
     kept = _count_kept(left.table)
     return CleanReport(added, len(listed), back, conflicts, kept, workspace.exclusions, copy_to)
 

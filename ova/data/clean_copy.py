@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import tomli_w
 
 from ova.data.labels import UNKNOWN, LabelTable
 from ova.data.recipe import DatasetRecipe
+from ova.data.shrink import shrink_image
 from ova.data.source import Source
 from ova.data.texts import Texts
-from ova.errors import RecipeError
+from ova.data.workers import map_in_order
+from ova.errors import DataError, RecipeError
 from ova.progress import Progress, Silent
 from ova.storage import building_folder, csv_bytes
 from ova.workspace import Workspace
@@ -36,12 +39,24 @@ def check_target(folder: Path, root: Path) -> None:
 
 
 def write_clean_copy(
-    workspace: Workspace, source: Source, folder: Path, progress: Progress | None = None
+    workspace: Workspace,
+    source: Source,
+    folder: Path,
+    progress: Progress | None = None,
+    *,
+    short_side: int | None = None,
 ) -> None:
     """Write `images/...`, `labels.csv`, `dataset.toml` and `left_out.csv` into a new or empty folder.
 
     It is all there afterwards, or nothing of it. The table is a wide one, whatever the form of the labels;
-    image files are copied byte for byte.
+    image files are copied byte for byte, but for those that are made smaller.
+
+    Args:
+        workspace: Where the list of images to leave out lies.
+        source: What is left.
+        folder: New or empty.
+        progress: Told of images that are copied, and how many are smaller now.
+        short_side: Pixels to which the shorter side of larger images is brought; see `shrink_image`.
 
     Raises:
         RecipeError: The folder is not empty.
@@ -50,11 +65,18 @@ def write_clean_copy(
     """
     progress, table = progress or Silent(), source.table
     columns = _columns(table)
+    copied = partial(_content, source, short_side)
+    smaller = 0
     progress.start("copying images", len(table.images))
     with building_folder(folder.resolve().parent) as building:
-        for done, image in enumerate(table.images, start=1):
-            building.add(f"images/{image}", source.files.read(image))
+        contents = zip(table.images, map_in_order(copied, table.images), strict=True)
+        for done, (image, (content, shrunk)) in enumerate(contents, start=1):
+            building.add(f"images/{image}", content)
+            smaller += shrunk
             progress.advance("copying images", done)
+        if short_side is not None:
+            total = len(table.images)
+            progress.say(f"{smaller:,} of {total:,} images are smaller now: shorter side {short_side} pixels")
         building.add("labels.csv", csv_bytes([*columns, *table.labels], _rows(table, len(columns) > 1)))
         building.add("dataset.toml", _recipe(source.recipe, table, columns))
         if workspace.exclusions.is_file():
@@ -63,6 +85,18 @@ def write_clean_copy(
         if folder.exists():
             folder.rmdir()
         building.commit(folder.name)
+
+
+def _content(source: Source, short_side: int | None, image: str) -> tuple[bytes, bool]:
+    """Return the file to write, and whether it is a smaller one."""
+    content = source.files.read(image)
+    if short_side is None:
+        return content, False
+    try:
+        smaller = shrink_image(content, short_side, source.recipe.white_level)
+    except DataError as error:
+        raise DataError(f"{source.files.where(image)}: {error}") from error
+    return smaller or content, smaller is not None
 
 
 def _columns(table: LabelTable) -> list[str]:

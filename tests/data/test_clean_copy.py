@@ -4,6 +4,7 @@ import csv
 
 import pytest
 from messy import SOUND, add_mess, sound_workspace
+from told import Told
 
 from ova.data import clean_copy as module
 from ova.data.check import check_data
@@ -108,3 +109,19 @@ def test_a_folder_that_somebody_fills_meanwhile_is_left_alone(made, tmp_path):
     with pytest.raises(RecipeError, match="is not an empty folder"):
         clean_data(made.workspace, copy_to=tmp_path / "second", progress=Filling())
     assert [path.name for path in (tmp_path / "second").iterdir()] == ["thesis.txt"]
+
+
+def test_larger_images_are_made_smaller_in_the_copy(made, tmp_path):
+    copy, told = tmp_path / "second" / "data", Told()
+    clean_data(made.workspace, copy_to=copy, short_side=24, progress=told)
+    facts = open_dataset(Workspace(copy.parent)).facts.values()
+    before = open_dataset(made.workspace).facts.values()
+    assert {min(fact.height, fact.width) for fact in facts} == {24}
+    assert min(min(fact.height, fact.width) for fact in before) > 24
+    assert told.lines[-1] == f"{len(before)} of {len(before)} images are smaller now: shorter side 24 pixels"
+
+
+def test_images_are_not_made_smaller_without_a_copy(made):
+    with pytest.raises(RecipeError, match="add --copy FOLDER"):
+        clean_data(made.workspace, short_side=24)
+    assert not made.workspace.exclusions.exists()
