@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from ova.heads.objectives import Maximised
-from ova.heads.outliers import within_reach
 from ova.heads.platt import Platt
 from ova.heads.ranking import FloatArray, Ranking
 
@@ -42,16 +41,21 @@ class Spread:
     """3 less the kurtosis, from 0 to 2: 0 for a normal, 1.2 for a uniform, 2 for two equal points."""
 
     @classmethod
-    def of(cls, ranking: Ranking) -> Spread:
-        """Measure the positives of a ranking."""
-        positives = np.diff(ranking.tp, prepend=0.0)
-        scores = within_reach(ranking.scores, ranking.rows, positives)
-        share = positives / ranking.positives
-        away = scores - share @ scores
-        deviation = float(np.sqrt(share @ away**2))
+    def of(cls, ranking: Ranking, drawn: FloatArray) -> Spread:
+        """Measure the positives of a ranking.
+
+        Args:
+            ranking: The rows.
+            drawn: (g,) their scores, outliers drawn in (`ova.heads.outliers.within_reach`).
+        """
+        held = ranking.under_positives
+        scores, share = drawn[held], np.diff(ranking.tp, prepend=0.0)[held] / ranking.positives
+        # Sums and not scalar products, for which BLAS would start threads of threads.
+        away = scores - (share * scores).sum()
+        deviation = float(np.sqrt((share * away**2).sum()))
         if deviation == 0.0:
             return cls(0.0, 0.0)
-        return cls(deviation, float(np.clip(3.0 - share @ (away / deviation) ** 4, 0.0, 2.0)))
+        return cls(deviation, float(np.clip(3.0 - (share * (away / deviation) ** 4).sum(), 0.0, 2.0)))
 
 
 @dataclass(frozen=True)

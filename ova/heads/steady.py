@@ -63,14 +63,17 @@ def steady(ranking: Ranking, objective: Maximised) -> Steady:
     """
     optima = Bags.draw(ranking, objective).thresholds(objective)
     usual = float(np.median(optima))
-    model = _fit_model(ranking)
-    threshold = usual if model is None else _steadied(ranking, usual, model, objective)
+    positives = np.diff(ranking.tp, prepend=0.0)
+    drawn = within_reach(ranking.scores, ranking.rows, positives)
+    model = fit_firth(drawn, ranking.rows, positives)
+    threshold = usual
+    if model is not None:
+        threshold = _steadied(ranking, usual, model, Spread.of(ranking, drawn), objective)
     low, high = np.percentile(optima, [5.0, 95.0]).tolist()
     return Steady(float(np.float32(threshold)), low, high)
 
 
-def _steadied(ranking: Ranking, usual: float, model: Platt, objective: Maximised) -> float:
-    spread = Spread.of(ranking)
+def _steadied(ranking: Ranking, usual: float, model: Platt, spread: Spread, objective: Maximised) -> float:
     curve = SmoothedCurve.of(ranking, model, spread)
     best = _best(curve, objective, 0)
     loss = max(_loss_ratio(ranking, objective, best), 0.0)
@@ -88,16 +91,10 @@ def _best(curve: SmoothedCurve, objective: Maximised, level: int) -> float:
     return curve.best(objective, width * narrower, seen)
 
 
-def _fit_model(ranking: Ranking) -> Platt | None:
-    positives = np.diff(ranking.tp, prepend=0.0)
-    drawn = within_reach(ranking.scores, ranking.rows, positives)
-    return fit_firth(drawn, ranking.rows, positives)
-
-
 def cumulative_misfit(ranking: Ranking, model: Platt) -> float:
     """Return the largest |sum(y - p)| over the rows above any score, over sqrt(sum p (1 - p)) of all rows."""
     p = model.probability(ranking.scores)
-    deviation = float(np.sqrt(ranking.rows @ (p * (1.0 - p))))
+    deviation = float(np.sqrt((ranking.rows * p * (1.0 - p)).sum()))
     residual = float(np.abs(ranking.tp - np.cumsum(ranking.rows * p)).max())
     return residual / max(deviation, float(np.finfo(np.float64).tiny))
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import kurtosis, norm
 
 from ova.heads.objectives import Cost, FBeta
+from ova.heads.outliers import within_reach
 from ova.heads.platt import Platt
 from ova.heads.ranking import Ranking
 from ova.heads.smoothed import SmoothedCurve, Spread
@@ -19,9 +20,14 @@ def binormal(seed, positives=24, negatives=376):
     return draw.normal(4.0 * labels - 2.0, 1.6).astype(np.float32), labels
 
 
+def spread_of(ranking):
+    drawn = within_reach(ranking.scores, ranking.rows, np.diff(ranking.tp, prepend=0.0))
+    return Spread.of(ranking, drawn)
+
+
 def curve_of(scores, labels, model):
     ranking = Ranking.of(scores, labels)
-    return SmoothedCurve.of(ranking, model, Spread.of(ranking))
+    return SmoothedCurve.of(ranking, model, spread_of(ranking))
 
 
 def by_hand(curve, scores, labels, model, objective, width, seen):
@@ -100,7 +106,7 @@ def test_many_positives_do_not_make_many_candidates():
 
 def test_spread_is_that_of_scipy():
     scores, labels = binormal(4)
-    found = Spread.of(Ranking.of(scores, labels))
+    found = spread_of(Ranking.of(scores, labels))
     positives = scores[labels == 1].astype(float)
     assert found.deviation == pytest.approx(positives.std())
     assert found.flatness == pytest.approx(np.clip(-kurtosis(positives), 0.0, 2.0))
@@ -111,7 +117,7 @@ def test_spread_is_that_of_scipy():
 )
 def test_clumps_are_flat_and_equal_scores_have_no_spread(positives, flatness):
     scores, labels = np.r_[positives, -5.0, -6.0], np.r_[np.ones(len(positives)), 0, 0]
-    assert Spread.of(Ranking.of(scores, labels)).flatness == pytest.approx(flatness, abs=0.01)
+    assert spread_of(Ranking.of(scores, labels)).flatness == pytest.approx(flatness, abs=0.01)
 
 
 def test_one_outlier_does_not_widen_the_unit():

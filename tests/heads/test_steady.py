@@ -9,6 +9,7 @@ from scipy.stats import norm
 
 from ova.heads.firth import fit_firth
 from ova.heads.objectives import Cost, FBeta
+from ova.heads.outliers import within_reach
 from ova.heads.platt import Platt
 from ova.heads.ranking import Ranking
 from ova.heads.smoothed import SmoothedCurve, Spread
@@ -89,7 +90,8 @@ def choices(scores, labels):
     ranking = Ranking.of(scores, labels)
     positives = np.diff(ranking.tp, prepend=0.0)
     model = fit_firth(ranking.scores, ranking.rows, positives)
-    curve = SmoothedCurve.of(ranking, model, Spread.of(ranking))
+    drawn = within_reach(ranking.scores, ranking.rows, positives)
+    curve = SmoothedCurve.of(ranking, model, Spread.of(ranking, drawn))
     usual = np.median(Bags.draw(ranking, FBeta()).thresholds(FBeta()))
     much, some, little = (curve.best(FBeta(), *level) for level in ((0.5, 110), (0.24, 26), (0.15, 10)))
     return [
