@@ -114,11 +114,16 @@ def test_a_folder_that_somebody_fills_meanwhile_is_left_alone(made, tmp_path):
 def test_larger_images_are_made_smaller_in_the_copy(made, tmp_path):
     copy, told = tmp_path / "second" / "data", Told()
     clean_data(made.workspace, copy_to=copy, short_side=24, progress=told)
-    facts = open_dataset(Workspace(copy.parent)).facts.values()
-    before = open_dataset(made.workspace).facts.values()
-    assert {min(fact.height, fact.width) for fact in facts} == {24}
-    assert min(min(fact.height, fact.width) for fact in before) > 24
-    assert told.lines[-1] == f"{len(before)} of {len(before)} images are smaller now: shorter side 24 pixels"
+    before, after = (
+        {image.removeprefix("images/"): min(fact.height, fact.width) for image, fact in facts.items()}
+        for facts in (open_dataset(each).facts for each in (made.workspace, Workspace(copy.parent)))
+    )
+    assert after == {image: min(side, 24) for image, side in before.items()}
+    smaller = sum(side > 24 for side in before.values())
+    assert 0 < smaller < len(before)
+    assert told.lines[-1] == f"{smaller} of {len(before)} images are smaller now: shorter side 24 pixels"
+    small = next(image for image, side in before.items() if side <= 24)
+    assert (copy / "images" / small).read_bytes() == made.path(small).read_bytes()
 
 
 def test_images_are_not_made_smaller_without_a_copy(made):
