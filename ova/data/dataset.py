@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ova.data.copies import copies_pattern
+from ova.data.crop import WHOLE
 from ova.data.duplicate_clusters import duplicate_clusters
 from ova.data.exclusions import EXCLUDED
 from ova.data.facts import ImageFacts, read_facts
@@ -117,9 +118,10 @@ def _tell_copies(table: LabelTable, progress: Progress) -> None:
 
 def _refuse_large(specs: Sequence[StoreSpec], draft_side: int | None) -> None:
     for spec in specs:
-        if draft_side is not None and max(spec.height, spec.width) > draft_side:
+        if draft_side is not None and max(spec.height, spec.width) * WHOLE > draft_side * spec.crop:
+            part = "" if spec.crop == WHOLE else f" of {spec.crop / WHOLE:g} of the sides"
             raise RecipeError(
-                f"a head reads {spec.height} x {spec.width} pixels, but draft_side in data/dataset.toml"
+                f"a head reads {spec.height} x {spec.width} pixels{part}, but draft_side in data/dataset.toml"
                 f" decodes JPEGs down to {draft_side}; raise draft_side or lower input.size"
             )
 

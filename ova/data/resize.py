@@ -13,6 +13,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from ova.data.crop import WHOLE, middle
+
 SCALE = 2**16
 # OpenBLAS keeps a product of up to 2**18 multiply-adds in the calling thread, where it belongs: images are
 # resized side by side, and threads of threads are several times slower.
@@ -23,16 +25,19 @@ _STRIP = 2**20
 Block = tuple[slice, slice, NDArray[np.float32]]
 
 
-def resize_pixels(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resize one image: first its width, then its height, rounded half up to uint8 after each.
+def resize_pixels(pixels: NDArray[np.uint8], size: tuple[int, int], crop: int = WHOLE) -> NDArray[np.uint8]:
+    """Resize the middle of one image: first its width, then its height, rounded half up to uint8 after each.
 
     Args:
         pixels: (height, width, channels), uint8.
         size: Wanted (height, width).
+        crop: Thousandths of either side that are kept, 1 to 1000.
 
     Returns:
         (size[0], size[1], channels), uint8, always a new array.
     """
+    if crop != WHOLE:
+        pixels = pixels[middle(pixels.shape[0], crop), middle(pixels.shape[1], crop)]
     height, width, channels = pixels.shape
     if (height, width) == size:
         return pixels.copy()

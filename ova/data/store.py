@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ova.data.colour import to_channels
+from ova.data.crop import WHOLE
 from ova.data.facts import Decoding, ImageFacts, unchanged
 from ova.data.files import ImageFiles
 from ova.data.image_rows import ImageRows
@@ -38,6 +39,8 @@ class StoreSpec:
     height: int
     width: int
     channels: int
+    crop: int = WHOLE
+    """Thousandths of either side that are kept, in the middle."""
 
     @property
     def row_bytes(self) -> int:
@@ -195,7 +198,8 @@ class _Writer:
 
     def __call__(self, index: int, pixels: NDArray[np.uint8], /) -> None:
         shown = to_channels(pixels, self.spec.channels) if self.spec.channels == 1 else pixels
-        resized = to_channels(resize_pixels(shown, (self.spec.height, self.spec.width)), self.spec.channels)
+        size = (self.spec.height, self.spec.width)
+        resized = to_channels(resize_pixels(shown, size, self.spec.crop), self.spec.channels)
         shard, place = divmod(index, self.shard_rows)
         fill_file(_shard(self.folder, shard), place * self.spec.row_bytes, resized)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor, nn
 
+from ova.data.crop import WHOLE
 from ova.data.resize import SCALE
 from ova.ensembles.decision import Decision
 from ova.ensembles.recipe import Mode
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from ova.heads.calibration import Calibration
     from ova.heads.head import Head
 
-InputForm = tuple[int, int, int]
-"""(channels, height, width) that a head reads; heads of one form share a resize."""
+InputForm = tuple[int, int, int, int]
+"""(channels, height, width, crop) that a head reads; heads of one form share a resize."""
 
 
 class CalibratedHead(Protocol):
@@ -83,7 +84,7 @@ class CombinedNetwork(nn.Module):
         calibrations = [head.calibration for head in heads]
         self.heads = nn.ModuleList([head.head for head in heads])
         specs = [head.head.input_spec for head in heads]
-        self._forms: list[InputForm] = [(spec.channels, spec.height, spec.width) for spec in specs]
+        self._forms: list[InputForm] = [(spec.channels, spec.height, spec.width, spec.crop) for spec in specs]
         self.channels = max(spec.channels for spec in specs)
         self.mode: Mode = mode
         rule = rule or plain_rule([each.threshold for each in calibrations], mode)
@@ -110,9 +111,9 @@ class CombinedNetwork(nn.Module):
         columns = []
         for head, form in zip(self.heads, self._forms, strict=True):
             if form not in resized:
-                channels, height, width = form
+                channels, height, width, crop = form
                 source = luma(pixels) if channels < self.channels else pixels
-                resized[form] = resize_images(source, (height, width))
+                resized[form] = resize_images(source, (height, width), crop)
             columns.append(head(resized[form]))
         return torch.stack(columns, dim=1)
 
@@ -126,24 +127,33 @@ def luma(pixels: Tensor) -> Tensor:
     return torch.floor((19595 * red + 38470 * green + 7471 * blue + 0x8000) / 0x10000)
 
 
-def resize_images(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_images(pixels: Tensor, size: tuple[int, int], crop: int = WHOLE) -> Tensor:
     """Resize (B, C, H, W) to (B, C, *size), float32 integers, as `ova.data.resize.resize_pixels` does.
 
     H and W may be unknown when the graph is made.
     """
-    across = resize_weights(pixels.shape[3], size[1]).to(torch.float32)
+    across = resize_weights(pixels.shape[3], size[1], crop).to(torch.float32)
     narrowed = torch.floor((torch.matmul(pixels, across.T) + SCALE // 2) / SCALE)
-    down = resize_weights(pixels.shape[2], size[0]).to(torch.float32)
+    down = resize_weights(pixels.shape[2], size[0], crop).to(torch.float32)
     return torch.floor((torch.matmul(down, narrowed) + SCALE // 2) / SCALE)
 
 
-def resize_weights(length: int, size: int) -> Tensor:
-    """Compute the int64 weights (size, length) of `ova.data.resize.resize_weights` inside the graph."""
-    inputs = (2 * torch.arange(length, dtype=torch.int64) + 1) * size
+def resize_weights(length: int, size: int, crop: int = WHOLE) -> Tensor:
+    """Compute the int64 weights (size, length) of `ova.data.resize.resize_weights` inside the graph.
+
+    Pixels outside the middle that a crop keeps have no weight.
+    """
+    position = torch.arange(length, dtype=torch.int64)
     # A tensor, because a Python max of an unknown length would fix which side is longer.
     known = torch.full((1, 1), length, dtype=torch.int64)
+    if crop != WHOLE:
+        kept = ((known * crop + WHOLE // 2) // WHOLE).clamp(min=1)
+        position, known = position - (known - kept) // 2, kept
+    inputs = (2 * position + 1) * size
     outputs = (2 * torch.arange(size, dtype=torch.int64)[:, None] + 1) * known
     triangle = (2 * known.clamp(min=size) - (inputs - outputs).abs()).clamp(min=0)
+    if crop != WHOLE:
+        triangle = triangle * ((position >= 0) & (position < known))
     cumulative = triangle.cumsum(dim=1)
     total = cumulative[:, -1:]
     rounded = (2 * SCALE * cumulative + total) // (2 * total)

@@ -178,7 +178,7 @@ def _entry(head: ExportableHead, output_names: Mapping[str, str], run: RunEntry 
         intercept=calibration.intercept,
         curve=calibration.curve,
         prior=calibration.prior,
-        input=InputEntry(spec.height, spec.width, spec.channels, spec.mean, spec.std),
+        input=InputEntry(spec.height, spec.width, spec.channels, spec.mean, spec.std, spec.crop),
         views=head.head.views,
         backbone=head.backbone,
         weights_licence=head.weights_licence,

@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from ova.data.crop import WHOLE
 from ova.ensembles.provenance import RunEntry
 from ova.ensembles.rule import Rule
 from ova.errors import ArtefactError, first_few
@@ -49,6 +50,8 @@ class InputEntry:
     channels: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    crop: int = WHOLE
+    """Thousandths of either side that are kept, in the middle."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +191,7 @@ def _contradictions(manifest: Manifest) -> list[tuple[bool, str]]:
         (not all(0 <= prior <= 1 for prior in priors), "a prior is outside [0, 1]"),
         (not all(1 <= size <= 65535 for size in sizes), "an input size is out of range"),
         (any(head.curve and head.curve.problems() for head in heads), "a curve is damaged"),
+        (any(not 1 <= head.input.crop <= WHOLE for head in heads), "an input crop is out of range"),
         (any(head.input.channels not in (1, 3) for head in heads), "a head has neither 1 nor 3 channels"),
         (
             manifest.channels != max((head.input.channels for head in heads), default=0),

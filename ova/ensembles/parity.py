@@ -124,7 +124,9 @@ def _decoded(image: RealImage, manifest: Manifest) -> NDArray[np.uint8]:
 def _torch_logits(head: Head, decoded: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
     spec = head.input_spec
     pixels = [
-        resize_pixels(image if spec.channels == 3 else luma(image)[:, :, None], (spec.height, spec.width))
+        resize_pixels(
+            image if spec.channels == 3 else luma(image)[:, :, None], (spec.height, spec.width), spec.crop
+        )
         for image in decoded
     ]
     batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).to(torch.float32)

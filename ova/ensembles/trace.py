@@ -7,6 +7,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import asdict
 
 import onnx
 import torch
@@ -33,13 +34,7 @@ def networks_digest(heads: Sequence[HeadEntry]) -> str:
     parts = [
         {
             "weights": head.weights_digest,
-            "input": [
-                head.input.height,
-                head.input.width,
-                head.input.channels,
-                head.input.mean,
-                head.input.std,
-            ],
+            "input": asdict(head.input),
             "views": head.views,
             "backbone": head.backbone,
         }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from ova.data.crop import WHOLE
 from ova.errors import ArtefactError, RecipeError, first_few
 
 if TYPE_CHECKING:
@@ -35,10 +36,14 @@ class InputSpec:
     channels: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    crop: int = WHOLE
+    """Thousandths of either side that are kept, in the middle."""
 
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1:
             raise RecipeError(f"input size {self.height}x{self.width} is empty; give at least 1x1 pixels")
+        if not 1 <= self.crop <= WHOLE:
+            raise RecipeError(f"input crop {self.crop} is not between 1 and {WHOLE} thousandths")
         if self.channels not in (1, 3):
             raise RecipeError(f"input has {self.channels} channels; give 1 (grey) or 3 (RGB)")
         for name, values in (("mean", self.mean), ("std", self.std)):
@@ -63,7 +68,7 @@ class InputSpec:
         names = {field.name for field in fields(cls)}
         if not isinstance(value, dict) or set(value) != names:
             raise ArtefactError(f"stored input is damaged: expected the keys {', '.join(sorted(names))}")
-        for name in ("height", "width", "channels"):
+        for name in ("height", "width", "channels", "crop"):
             if type(value[name]) is not int:
                 raise ArtefactError(f"stored input is damaged: {name} is {value[name]!r}, not a whole number")
         try:
@@ -73,6 +78,7 @@ class InputSpec:
                 value["channels"],
                 _floats(value, "mean"),
                 _floats(value, "std"),
+                value["crop"],
             )
         except RecipeError as error:
             raise ArtefactError(f"stored input is damaged: {error}") from error

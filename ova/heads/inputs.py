@@ -21,13 +21,13 @@ def input_spec(plan: HeadPlan, store: PixelStore) -> InputSpec:
     settings = plan.recipe.input
     height, width = settings.shape
     if settings.mean is not None and settings.std is not None:
-        return InputSpec(height, width, settings.channels, settings.mean, settings.std)
-    if plan.recipe.backbone.pretrained:
+        mean, std = settings.mean, settings.std
+    elif plan.recipe.backbone.pretrained:
         mean, std = pretrained_normalisation(plan.recipe.backbone.name, settings.channels)
-        return InputSpec(height, width, settings.channels, mean, std)
-    training = sorted({image for names, _ in plan.members for image in plan.join(names).images})
-    mean, std = pixel_statistics(store, store.rows(training))
-    return InputSpec(height, width, settings.channels, mean, std)
+    else:
+        training = sorted({image for names, _ in plan.members for image in plan.join(names).images})
+        mean, std = pixel_statistics(store, store.rows(training))
+    return InputSpec(height, width, settings.channels, mean, std, settings.thousandths)
 
 
 def pixel_statistics(

@@ -78,7 +78,7 @@ class HeadPlan:
 def store_spec(recipe: HeadRecipe) -> StoreSpec:
     """Return the form in which a head reads its images."""
     height, width = recipe.input.shape
-    return StoreSpec(height, width, recipe.input.channels)
+    return StoreSpec(height, width, recipe.input.channels, recipe.input.thousandths)
 
 
 def plan_head(workspace: Workspace, dataset: Dataset, name: str) -> HeadPlan:

@@ -57,6 +57,8 @@ class InputSettings(Settings):
     """Side in pixels, or [height, width]."""
     channels: Literal[1, 3] = 3
     """1 reads grey, 3 reads RGB."""
+    crop: float = Field(default=1.0, ge=0.1, le=1.0)
+    """Share of height and width that is read, in the middle, in training as in use; in steps of 0.001."""
     mean: tuple[float, ...] | None = None
     """Share of white per channel; of the training rows if not given (of the pretrained weights, if any)."""
     std: tuple[float, ...] | None = None
@@ -66,6 +68,11 @@ class InputSettings(Settings):
     def shape(self) -> tuple[int, int]:
         """(height, width) in pixels."""
         return (self.size, self.size) if isinstance(self.size, int) else self.size
+
+    @property
+    def thousandths(self) -> int:
+        """`crop` as a whole number."""
+        return round(self.crop * 1000)
 
     @model_validator(mode="after")
     def _agree(self) -> InputSettings:

@@ -138,3 +138,12 @@ def test_torch_gives_the_same_bits_with_dense_weights():
     values = torch.floor((down @ values + 2**15) / 2**16)
     expected = values.permute(1, 2, 0).to(torch.uint8).numpy()
     assert np.array_equal(resize_pixels(pixels, (96, 56)), expected)
+
+
+def test_a_crop_is_that_of_torchvision():
+    from torchvision.transforms.v2 import functional
+
+    pixels = np.random.default_rng(0).integers(0, 256, (256, 320, 3), dtype=np.uint8)
+    cropped = functional.center_crop(torch.from_numpy(pixels).permute(2, 0, 1), [224, 280])
+    wanted = resize_pixels(cropped.permute(1, 2, 0).numpy(), (96, 120))
+    assert np.array_equal(resize_pixels(pixels, (96, 120), 875), wanted)

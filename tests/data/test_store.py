@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from ova.data import intake
+from ova.data.crop import middle
 from ova.data.facts import Decoding
 from ova.data.files import FolderFiles
 from ova.data.images import decode_image
@@ -19,6 +20,7 @@ from ova.data.store import PixelStore, StoreSpec, prepare_stores, store_digest
 from ova.errors import ArtefactError, DataError, EnvironmentFault
 
 GREY, COLOUR = StoreSpec(8, 8, 1), StoreSpec(6, 10, 3)
+MIDDLE = StoreSpec(8, 8, 1, 700)
 
 
 @pytest.fixture
@@ -50,14 +52,17 @@ def touch_later(path):
 
 def test_pixels_are_those_of_decode_and_resize(images, tmp_path):
     root, names = images
-    _, stores = prepare_stores(FolderFiles(root), names, [GREY, COLOUR], tmp_path / "store", known={})
-    for spec in (GREY, COLOUR):
+    wanted = [GREY, COLOUR, MIDDLE]
+    _, stores = prepare_stores(FolderFiles(root), names, wanted, tmp_path / "store", known={})
+    for spec in wanted:
         store = stores[spec]
         assert store.spec == spec
         assert len(store) == 7
         assert store.read([]).shape == (0, spec.height, spec.width, spec.channels)
         for name in names:
             pixels = decode_image(root / name, channels=spec.channels)
+            if spec is MIDDLE:
+                pixels = pixels[middle(pixels.shape[0], 700), middle(pixels.shape[1], 700)]
             expected = resize_pixels(pixels, (spec.height, spec.width))
             np.testing.assert_array_equal(store.read(store.rows([name]))[0], expected)
         for row in (-1, 7):
@@ -163,9 +168,9 @@ def test_nothing_is_visible_before_it_is_whole(images, tmp_path, monkeypatch):
     root, names = images
     seen = []
 
-    def looking(pixels, size):
+    def looking(pixels, size, crop):
         seen.append([name for name in stored(tmp_path / "store") if not name.startswith(".")])
-        return resize_pixels(pixels, size)
+        return resize_pixels(pixels, size, crop)
 
     monkeypatch.setattr("ova.data.store.resize_pixels", looking)
     prepare_stores(FolderFiles(root), names, [GREY], tmp_path / "store", known={})

@@ -90,6 +90,48 @@ def test_any_size_to_any_size(height: int, width: int, to_height: int, to_width:
     np.testing.assert_array_equal(resized, wanted)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 60), st.integers(1, 60), st.integers(1, 1000))
+def test_any_crop_is_that_of_the_store(
+    height: int, width: int, to_height: int, to_width: int, crop: int
+) -> None:
+    pixels = pixels_of(1, height, width, 1)
+    resized = resize_images(as_planes(pixels), (to_height, to_width), crop)[0, 0].numpy()
+    wanted = data_resize.resize_pixels(pixels[0], (to_height, to_width), crop)[..., 0]
+    np.testing.assert_array_equal(resized, wanted)
+
+
+class Cropped(nn.Module):
+    """The middle of images, as a graph of any height and width."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return resize_images(images.permute(0, 3, 1, 2).float(), SIZE, 875)
+
+
+def test_a_crop_is_the_same_in_onnx() -> None:
+    free = torch.export.Dim.DYNAMIC
+    shapes = ({0: free, 1: free, 2: free},)
+    with warnings.catch_warnings():  # older exporters warn of themselves
+        warnings.simplefilter("ignore")
+        example = (torch.zeros(2, 37, 41, 3, dtype=torch.uint8),)
+        program = torch.onnx.export(
+            Cropped().eval(),
+            example,
+            dynamo=True,
+            dynamic_shapes=shapes,
+            input_names=["images"],
+            verbose=False,
+        )
+    assert program is not None
+    content = program.model_proto.SerializeToString()
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    for size in INPUT_SIZES:
+        value = pixels_of(2, *size, 3)
+        wanted = [data_resize.resize_pixels(image, SIZE, 875) for image in value]
+        (found,) = session.run(None, {"images": value})
+        np.testing.assert_array_equal(np.asarray(found).transpose(0, 2, 3, 1), np.stack(wanted))
+
+
 def test_luma_is_that_of_the_decoder() -> None:
     corners = np.array(list(itertools.product([0, 1, 127, 254, 255], repeat=3)), np.uint8)
     halves = [(0, 52, 184), (1, 53, 185), (253, 201, 69), (255, 203, 71)]  # exactly halfway: rounded up
@@ -171,9 +213,9 @@ def test_one_head_is_the_binary_rule(small_head) -> None:
 def test_heads_of_one_form_share_a_resize(small_head, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
 
-    def counted(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    def counted(pixels: torch.Tensor, size: tuple[int, int], crop: int) -> torch.Tensor:
         sizes.append((pixels.shape[1], size))
-        return resize_images(pixels, size)
+        return resize_images(pixels, size, crop)
 
     monkeypatch.setattr(combined, "resize_images", counted)
     heads = [small_head("a"), small_head("b"), small_head("c", channels=3), small_head("d", height=9)]

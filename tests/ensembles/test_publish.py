@@ -65,6 +65,27 @@ def test_a_head_that_reads_more_than_drafts_hold_is_refused(workspace):
     assert not workspace.stores.exists()
 
 
+def test_the_middle_of_images_is_the_same_in_training_export_and_prediction(make_workspace):
+    workspace = make_workspace(
+        {"spot": head_recipe(training={"epochs": 1}, input={"crop": 0.75})},
+        ensembles={"all": {"heads": ["spot"]}},
+    )
+    assert [outcome.status for outcome in train_heads(workspace)] == ["trained"]
+    report = export(workspace, "all")
+    assert report.manifest.heads[0].input.crop == 750
+    scores = read_scores(current_run(workspace, "spot").scores)
+    model = CombinedModel.load(report.model.parent, threads=1)
+    folder = workspace.root / "data" / "images"
+    pixels = [np.array(Image.open(folder / image)) for image in scores.images]
+    logits = [each.logits["spot"] for each in model.predict(pixels)]
+    np.testing.assert_allclose(logits, scores.logits, atol=1e-4)
+
+    for image in pixels:  # what lies outside the middle is not looked at
+        side = len(image) // 8
+        image[:side], image[-side:], image[:, :side], image[:, -side:] = 255, 255, 255, 255
+    assert [each.logits["spot"] for each in model.predict(pixels)] == logits
+
+
 def test_the_rule_knows_which_losses_are_proper(make_workspace, monkeypatch):
     focal = head_recipe(training={"epochs": 1}, balance={"loss": "focal"})
     workspace = make_workspace({"spot": focal}, ensembles={"all": {"heads": ["spot"]}})

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from ova.data.crop import WHOLE, middle
 from ova.data.resize import resize_pixels
 from ova.errors import EnvironmentFault
 from ova.heads.head import Head
@@ -34,6 +35,8 @@ class HeatMap:
 
     falls: NDArray[np.float32]
     """(H, W) how much the logit falls when this place is hidden; below 0 it rises."""
+    crop: int = WHOLE
+    """Thousandths of either side of the image that it covers, in the middle."""
 
     @property
     def strongest(self) -> float:
@@ -42,9 +45,11 @@ class HeatMap:
 
     def over(self, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Lay the map over a photograph (height, width, 3): orange speaks for a yes, blue against it."""
-        height, width = photo.shape[:2]
+        rows, columns = (middle(side, self.crop) for side in photo.shape[:2])
         share = Image.fromarray(self.falls / (self.strongest or 1.0))
-        values = np.asarray(share.resize((width, height), Image.Resampling.BILINEAR))[..., None]
+        size = columns.stop - columns.start, rows.stop - rows.start
+        values = np.zeros((*photo.shape[:2], 1), np.float32)
+        values[rows, columns, 0] = np.asarray(share.resize(size, Image.Resampling.BILINEAR))
         colour = np.where(values > 0, np.array(_FOR), np.array(_AGAINST))
         opacity = _STRONGEST * np.abs(values)
         grey = photo.mean(axis=2, keepdims=True)
@@ -79,7 +84,7 @@ def heat_map(head: Head, pixels: NDArray[np.uint8]) -> HeatMap:
     from captum.attr import Occlusion
 
     spec = head.input_spec
-    resized = resize_pixels(pixels, (spec.height, spec.width))
+    resized = resize_pixels(pixels, (spec.height, spec.width), spec.crop)
     image = torch.from_numpy(resized).permute(2, 0, 1)[None].float()
     steps = [math.ceil(side / _PARTS) for side in (spec.height, spec.width)]
     windows = [min(2 * step, side) for step, side in zip(steps, (spec.height, spec.width), strict=True)]
@@ -91,7 +96,7 @@ def heat_map(head: Head, pixels: NDArray[np.uint8]) -> HeatMap:
             baselines=_mean_grey(head, image),
             perturbations_per_eval=_AT_ONCE,
         )
-    return HeatMap(falls[0, 0].numpy().astype(np.float32))
+    return HeatMap(falls[0, 0].numpy().astype(np.float32), spec.crop)
 
 
 def _mean_grey(head: Head, image: Tensor) -> Tensor:

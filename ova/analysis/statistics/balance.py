@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ova.analysis.statistics.parts import Parts
 from ova.analysis.statistics.sizes import Sizes
+from ova.data.crop import WHOLE
 from ova.data.labels import LabelTable
 from ova.data.store import StoreSpec
 from ova.errors import OvaError
@@ -109,7 +110,7 @@ def _balance(
     except OvaError as error:
         return HeadBalance(name, None, (), None, None, str(error))
     form = store_spec(recipe)
-    enlarged = sizes.share_below(form.height, form.width)
+    enlarged = sizes.share_below(*(-(-side * WHOLE // form.crop) for side in (form.height, form.width)))
     try:
         networks = tuple(_network(part, table, recipe, rows) for part, rows in training.items())
     except OvaError as error:

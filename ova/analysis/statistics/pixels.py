@@ -134,7 +134,9 @@ def _look(dataset: Dataset, image: str, forms: Sequence[StoreSpec]) -> _Seen:
     pixels = dataset.decode(image, 3)
     grey = luma(pixels)[..., None]
     sums = tuple(
-        ChannelSums.of(resize_pixels(pixels if form.channels == 3 else grey, (form.height, form.width)))
+        ChannelSums.of(
+            resize_pixels(pixels if form.channels == 3 else grey, (form.height, form.width), form.crop)
+        )
         for form in forms
     )
     colour = bool((pixels != pixels[..., :1]).any())

@@ -103,3 +103,10 @@ def test_without_the_extra_the_error_says_what_to_install(make_workspace, run_cl
 
 def test_a_map_of_one_pixel():
     assert HeatMap(np.ones((1, 1), np.float32)).over(np.zeros((3, 2, 3), np.uint8)).shape == (3, 2, 3)
+
+
+def test_a_map_of_the_middle_leaves_the_margin_grey():
+    shown = HeatMap(np.ones((2, 2), np.float32), crop=500).over(np.full((40, 80, 3), 90, np.uint8))
+    coloured = (shown != 90).any(axis=2)
+    assert coloured[10:30, 20:60].all()
+    assert coloured.sum() == 20 * 40
