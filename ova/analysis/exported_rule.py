@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ova.analysis.choices import Choices
 from ova.analysis.tested import Tested
+from ova.data.labels import UNKNOWN
 from ova.digests import digest_json
 from ova.ensembles.decide import decide
 from ova.ensembles.manifest import MANIFEST_FILE, Manifest, read_manifest
@@ -25,8 +26,6 @@ from ova.ensembles.rule_words import describe_rule
 from ova.errors import ArtefactError
 from ova.progress import Progress
 from ova.workspace import Workspace
-
-_NOT_KNOWN = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +85,7 @@ def _apply(manifest: Manifest, tested: Sequence[Tested]) -> Exported:
     found = []
     for column, needed in enumerate(heads_needed(names, manifest.rule)):
         known = rows.scored[:, sorted(needed)].all(axis=1)
-        answers = np.where(known, decided.decisions[:, column], _NOT_KNOWN).astype(np.int8)
+        answers = np.where(known, decided.decisions[:, column], UNKNOWN).astype(np.int8)
         found.append(_with_answers(tested[column], answers[rows.of_head[column]]))
     told = describe_rule(manifest.rule, names, {head.name: head.record.label for head in tested})
     choices = None if decided.choice is None else _count(manifest, rows, decided.choice)
@@ -122,13 +121,13 @@ class _Rows:
         images = sorted({image for head in tested for image in head.scores.images})
         row_of = {image: row for row, image in enumerate(images)}
         logits = np.zeros((len(images), len(tested)))
-        truth = np.full(logits.shape, _NOT_KNOWN, np.int8)
+        truth = np.full(logits.shape, UNKNOWN, np.int8)
         own = []
         for column, head in enumerate(tested):
             own.append(np.array([row_of[image] for image in head.scores.images], np.intp))
             logits[own[-1], column] = head.scores.logits
             truth[own[-1], column] = head.scores.labels
-        return cls(logits, truth, truth != _NOT_KNOWN, tuple(own))
+        return cls(logits, truth, truth != UNKNOWN, tuple(own))
 
 
 def _asks_for_nothing(recipe: EnsembleRecipe) -> bool:

@@ -62,7 +62,7 @@ class _Blocks:
     @classmethod
     def of(cls, ranking: Ranking) -> _Blocks:
         scores, rows = ranking.scores[::-1], ranking.rows[::-1]
-        positives = np.diff(ranking.tp, prepend=0.0)[::-1]
+        positives = ranking.positive_rows[::-1]
         scores = within_reach(scores, rows, positives)
         starts = balanced_starts(rows, positives, _BLOCKS)
         total = np.add.reduceat(rows, starts)

@@ -8,12 +8,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ova.data.labels import UNKNOWN
 from ova.errors import DataError
 from ova.heads.ranking import Ranking
 from ova.metrics import Counts
 
 FEWEST_POSITIVES = 5
-_UNKNOWN = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,12 +50,12 @@ class LabelledRows:
         wrong = np.flatnonzero(~np.isfinite(scores))
         if wrong.size:
             raise DataError(f"{wrong.size} of {scores.size} logits are not finite, first in row {wrong[0]}")
-        wrong = np.flatnonzero(~np.isin(truth, (0, 1, _UNKNOWN)))
+        wrong = np.flatnonzero(~np.isin(truth, (0, 1, UNKNOWN)))
         if wrong.size:
             raise DataError(
-                f"labels must be 1, 0 or {_UNKNOWN} for unknown, not {truth[wrong[0]]} (row {wrong[0]})"
+                f"labels must be 1, 0 or {UNKNOWN} for unknown, not {truth[wrong[0]]} (row {wrong[0]})"
             )
-        known = truth != _UNKNOWN
+        known = truth != UNKNOWN
         if not known.any():
             raise DataError("no row has a label; calibrate on labelled rows")
         return cls(scores[known], truth[known].astype(np.int8))

@@ -69,9 +69,14 @@ class Ranking:
         return np.diff(self.flagged, prepend=0.0)
 
     @property
+    def positive_rows(self) -> FloatArray:
+        """Positive rows at each score, (g,)."""
+        return np.diff(self.tp, prepend=0.0)
+
+    @property
     def under_positives(self) -> NDArray[np.intp]:
         """Positions of the scores that a positive has: where a cut can be best."""
-        return np.flatnonzero(np.diff(self.tp, prepend=0.0))
+        return np.flatnonzero(self.positive_rows)
 
     def counts_at(self, threshold: float) -> tuple[float, float]:
         """True and false positives of `score >= threshold`."""

@@ -49,7 +49,7 @@ class Spread:
             drawn: (g,) their scores, outliers drawn in (`ova.heads.outliers.within_reach`).
         """
         held = ranking.under_positives
-        scores, share = drawn[held], np.diff(ranking.tp, prepend=0.0)[held] / ranking.positives
+        scores, share = drawn[held], ranking.positive_rows[held] / ranking.positives
         # Sums and not scalar products, for which BLAS would start threads of threads.
         away = scores - (share * scores).sum()
         deviation = float(np.sqrt((share * away**2).sum()))

@@ -63,7 +63,7 @@ def steady(ranking: Ranking, objective: Maximised) -> Steady:
     """
     optima = Bags.draw(ranking, objective).thresholds(objective)
     usual = float(np.median(optima))
-    positives = np.diff(ranking.tp, prepend=0.0)
+    positives = ranking.positive_rows
     drawn = within_reach(ranking.scores, ranking.rows, positives)
     model = fit_firth(drawn, ranking.rows, positives)
     threshold = usual

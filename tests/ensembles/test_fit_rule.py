@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from scored import Scored
 from told import Told
 
 from ova.digests import digest_json
@@ -14,18 +15,9 @@ from ova.ensembles.fit_rule import fit_rule
 from ova.ensembles.recipe import EnsembleRecipe
 from ova.errors import DataError
 from ova.heads.calibrate import calibrate_scores
-from ova.heads.calibration import Adaptation, Calibration
+from ova.heads.calibration import Adaptation
 from ova.heads.recipe import CalibrationSettings
 from ova.heads.scores import Scores
-
-
-@dataclass(frozen=True)
-class Scored:
-    name: str
-    calibration: Calibration
-    settings: CalibrationSettings
-    scores: Scores
-    proper_loss: bool = True
 
 
 def scored_heads(seed=0, rows=600, power=3.0):

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scored import Scored
 from sklearn.metrics import f1_score
 
 from ova.ensembles.judged import Judged
 from ova.ensembles.micro import best_micro_f1, micro_thresholds
 from ova.errors import DataError
 from ova.heads.calibrate import calibrate_scores
-from ova.heads.calibration import Adaptation, Calibration
+from ova.heads.calibration import Adaptation
 from ova.heads.ranking import Ranking
 from ova.heads.recipe import KEPT_DEFAULT, CalibrationSettings
 from ova.heads.scores import Scores
@@ -30,15 +31,6 @@ def scored(name, seed, positives, rows=300, power=3.0, method="auto"):
     chosen = choose_threshold(logits, labels, method=method)
     free = chosen.method != KEPT_DEFAULT
     return Judged(name, CalibrationSettings(method=method), scores, chosen.threshold, free)
-
-
-@dataclass(frozen=True, eq=False)
-class Scored:
-    name: str
-    calibration: Calibration
-    settings: CalibrationSettings
-    scores: Scores
-    proper_loss: bool
 
 
 @settings(max_examples=40)

@@ -300,3 +300,15 @@ def test_grey_models_take_colour(noisy) -> None:
     colour = np.random.default_rng(0).integers(0, 200, (4, 4, 3), dtype=np.uint8)
     from_colour, from_grey = model.predict([colour, luma(colour)])
     assert from_colour.logits == from_grey.logits
+
+
+def test_prediction_loads_no_other_library_than_the_readme_says() -> None:
+    program = (
+        "import sys\nfrom importlib.metadata import packages_distributions\n"
+        "before = set(sys.modules)\nimport ova.ensembles.runtime\n"
+        "loaded = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "made_by = packages_distributions()\n"
+        "print(*sorted({each for name in loaded for each in made_by.get(name, ())} - {'ova'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) <= {"numpy", "onnxruntime", "pillow"}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 from scipy.optimize import minimize
+from scored import Scored
 
 from ova.ensembles.common_rows import CommonRows
 from ova.ensembles.decide import calibrate_all, decide
@@ -14,21 +13,11 @@ from ova.ensembles.fit_rule import fit_rule
 from ova.ensembles.recipe import EnsembleRecipe
 from ova.ensembles.stacking import RIDGE, _fit, fit_stack
 from ova.heads.calibrate import calibrate_scores
-from ova.heads.calibration import Calibration
 from ova.heads.recipe import CalibrationSettings
 from ova.heads.scores import Scores
 
 PLUGIN = CalibrationSettings(method="plugin")
 POWERS = np.array([2.2, 2.8])
-
-
-@dataclass(frozen=True)
-class Scored:
-    name: str
-    calibration: Calibration
-    settings: CalibrationSettings
-    scores: Scores
-    proper_loss: bool = True
 
 
 def draw_rows(seed, rows, dependence):

@@ -21,7 +21,7 @@ def binormal(seed, positives=24, negatives=376):
 
 
 def spread_of(ranking):
-    drawn = within_reach(ranking.scores, ranking.rows, np.diff(ranking.tp, prepend=0.0))
+    drawn = within_reach(ranking.scores, ranking.rows, ranking.positive_rows)
     return Spread.of(ranking, drawn)
 
 

@@ -88,7 +88,7 @@ def test_clusters_do_not_lead_into_the_valley_between_them():
 def choices(scores, labels):
     """What the rule can choose from, most smoothed first: one curve's best, or the middle of three."""
     ranking = Ranking.of(scores, labels)
-    positives = np.diff(ranking.tp, prepend=0.0)
+    positives = ranking.positive_rows
     model = fit_firth(ranking.scores, ranking.rows, positives)
     drawn = within_reach(ranking.scores, ranking.rows, positives)
     curve = SmoothedCurve.of(ranking, model, Spread.of(ranking, drawn))

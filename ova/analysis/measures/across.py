@@ -16,10 +16,11 @@ from ova.analysis.head_result import HeadEvidence
 from ova.analysis.measures.averages import averaged_f1
 from ova.analysis.measures.honest import measured_f1
 from ova.analysis.measures.values import Across, CoOccurrence, Measured, Slice
+from ova.data.labels import UNKNOWN
 from ova.metrics import Counts, proportion_interval
 
 MOST_OTHERS = 10
-_UNKNOWN = -1
+
 Table = NDArray[np.int8]
 
 
@@ -32,12 +33,12 @@ def measure_across(heads: Sequence[HeadEvidence], belonging: Mapping[str, str] |
     """
     images = sorted({image for head in heads for image in head.images})
     row_of = {image: row for row, image in enumerate(images)}
-    truth = np.full((len(images), len(heads)), _UNKNOWN, np.int8)
+    truth = np.full((len(images), len(heads)), UNKNOWN, np.int8)
     answers = truth.copy()
     for column, head in enumerate(heads):
         rows = [row_of[image] for image in head.images]
         known = head.exported >= 0
-        truth[rows, column] = np.where(known, head.labels, _UNKNOWN)
+        truth[rows, column] = np.where(known, head.labels, UNKNOWN)
         answers[rows, column] = head.exported
     groups = [(belonging or {}).get(image, image) for image in images]
     macro, micro = averaged_f1(truth, answers, groups)
@@ -46,7 +47,7 @@ def measure_across(heads: Sequence[HeadEvidence], belonging: Mapping[str, str] |
 
 
 def _co_occurrence(names: tuple[str, ...], truth: Table, answers: Table) -> CoOccurrence:
-    known, have, say = ((table).astype(np.int64) for table in (truth != _UNKNOWN, truth == 1, answers == 1))
+    known, have, say = ((table).astype(np.int64) for table in (truth != UNKNOWN, truth == 1, answers == 1))
     known, have, say = (tuple(map(tuple, (table.T @ table).tolist())) for table in (known, have, say))
     return CoOccurrence(names, known, have, say)
 
@@ -60,7 +61,7 @@ def _slices(names: tuple[str, ...], truth: Table, answers: Table) -> tuple[Slice
         others = sorted(others, key=lambda other: (-together[other], names[other]))[:MOST_OTHERS]
         for other in sorted(others):
             for present in (True, False):
-                rows = (truth[:, column] != _UNKNOWN) & (truth[:, other] == int(present))
+                rows = (truth[:, column] != UNKNOWN) & (truth[:, other] == int(present))
                 counts = Counts.of(truth[rows, column], answers[rows, column])
                 slices.append(_slice(name, names[other], present, counts))
     return tuple(slices)
