@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from ova.data.augment import augment
-from ova.data.augment_recipe import AugmentSettings
-from ova.data.draws import draw
+from ova.data.augment.augment import augment
+from ova.data.augment.draws import draw
+from ova.data.augment.recipe import AugmentSettings
 
 REPEATS = 5
 BATCH = 32

@@ -19,13 +19,13 @@ import torch
 
 from ova.data.dataset import Dataset, open_dataset
 from ova.data.synthetic import SyntheticCells, draw_cells, write_cells
-from ova.heads.balance import plan_balance
-from ova.heads.calibrated import load_head
-from ova.heads.plan import store_spec
+from ova.heads.load import load_head
 from ova.heads.recipe import HeadRecipe
 from ova.heads.runs import current_run
 from ova.heads.scores import read_scores
-from ova.heads.train import train_head
+from ova.heads.training.plan import store_spec
+from ova.heads.training.pos_weight import plan_balance
+from ova.heads.training.train import train_head
 from ova.metrics import average_precision
 from ova.recipes import check_recipe
 from ova.workspace import Workspace

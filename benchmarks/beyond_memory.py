@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from ova.data.draws import image_keys
-from ova.data.image_rows import ImageRows
-from ova.data.store import PixelStore
-from ova.heads.batches import Rows, plan_epoch, read_batch
+from ova.data.augment.draws import image_keys
+from ova.data.images.store import ImageRows, PixelStore
+from ova.heads.rows import Rows, read_batch
+from ova.heads.training.batches import plan_epoch
 
 SIDE = 224
 BATCH = 32

@@ -34,14 +34,15 @@ from simplejpeg import decode_jpeg
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from ova.data.augment import augment
-from ova.data.augment_recipe import AugmentSettings
-from ova.data.facts import Decoding
-from ova.data.files import FolderFiles
-from ova.data.store import PixelStore, StoreSpec, prepare_stores
-from ova.heads.batches import Rows, plan_epoch, read_batch
-from ova.heads.head import Normalise
-from ova.memory import keep_freed_memory
+from ova.cli.memory import keep_freed_memory
+from ova.data.augment.augment import augment
+from ova.data.augment.recipe import AugmentSettings
+from ova.data.files.image_files import FolderFiles
+from ova.data.images.facts import Decoding
+from ova.data.images.store import PixelStore, StoreSpec, prepare_stores
+from ova.heads.network.head import Normalise
+from ova.heads.rows import Rows, read_batch
+from ova.heads.training.batches import plan_epoch
 from ova.progress import Silent
 
 SIDE = 224

@@ -15,8 +15,8 @@ from functools import partial
 import numpy as np
 from families import CHOSEN_ON, Family
 
-from ova.analysis.measures.honest import nested_f1
-from ova.heads.calibrate import calibrate_scores
+from ova.analysis.measures.f1 import nested_f1
+from ova.heads.calibration.calibrate_scores import calibrate_scores
 
 POSITIVES, ROWS = 24, 400
 

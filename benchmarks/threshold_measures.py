@@ -11,8 +11,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.isotonic import IsotonicRegression
 from sklearn.model_selection import TunedThresholdClassifierCV
 
-from ova.heads.calibrate import calibrate_scores
-from ova.heads.threshold_choice import choose_threshold
+from ova.heads.calibration.calibrate_scores import calibrate_scores
+from ova.heads.calibration.threshold.choose_threshold import choose_threshold
 
 SIZES = {"24/400": (24, 400), "122/2000": (122, 2000)}
 SEED = 2026

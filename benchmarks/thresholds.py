@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 from threshold_measures import SEED, excess_log_loss, regrets
 from unlike_heads import argmax_mode
 
-from ova.heads.calibrate import calibrate_scores
+from ova.heads.calibration.calibrate_scores import calibrate_scores
 
 
 def hundred_heads(workers: int) -> dict[str, float]:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.special import logit
 from sklearn.metrics import f1_score
 
-from ova.ensembles.coupling import choose, couple, none_prior_of
-from ova.heads.calibrate import calibrate_scores
+from ova.ensembles.rule.argmax import choose, couple, none_prior_of
+from ova.heads.calibration.calibrate_scores import calibrate_scores
 
 SHARES = np.array([0.15, 0.08, 0.05, 0.02])
 NONE = len(SHARES)

@@ -9,15 +9,15 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ova.analysis.compare import compare as compare
-    from ova.analysis.evidence import analyse as analyse
+    from ova.analysis.analyse import analyse as analyse
+    from ova.analysis.compare.compare import compare as compare
     from ova.data.dataset import open_dataset as open_dataset
-    from ova.ensembles.publish import export as export
-    from ova.ensembles.runtime import CombinedModel as CombinedModel
+    from ova.ensembles.export.export import export as export
+    from ova.ensembles.runtime.model import CombinedModel as CombinedModel
     from ova.ensembles.train import train_heads as train_heads
-    from ova.heads.calibrate import calibrate_scores as calibrate_scores
-    from ova.heads.calibrated import calibrate_head as calibrate_head
-    from ova.heads.calibration import Calibration as Calibration
+    from ova.heads.calibration.calibrate_run import calibrate_head as calibrate_head
+    from ova.heads.calibration.calibrate_scores import calibrate_scores as calibrate_scores
+    from ova.heads.calibration.calibration import Calibration as Calibration
     from ova.workspace import Workspace as Workspace
 
 __version__ = "0.1.0"
@@ -37,14 +37,14 @@ __all__ = [
 ]
 
 _HOME_OF = {
-    "Calibration": "ova.heads.calibration",
-    "CombinedModel": "ova.ensembles.runtime",
+    "Calibration": "ova.heads.calibration.calibration",
+    "CombinedModel": "ova.ensembles.runtime.model",
     "Workspace": "ova.workspace",
-    "analyse": "ova.analysis.evidence",
-    "calibrate_head": "ova.heads.calibrated",
-    "calibrate_scores": "ova.heads.calibrate",
-    "compare": "ova.analysis.compare",
-    "export": "ova.ensembles.publish",
+    "analyse": "ova.analysis.analyse",
+    "calibrate_head": "ova.heads.calibration.calibrate_run",
+    "calibrate_scores": "ova.heads.calibration.calibrate_scores",
+    "compare": "ova.analysis.compare.compare",
+    "export": "ova.ensembles.export.export",
     "open_dataset": "ova.data.dataset",
     "train_heads": "ova.ensembles.train",
 }

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ova.analysis.evidence import Report, analyse
-from ova.data.splits import TEST
+from ova.analysis.analyse import Report, analyse
+from ova.data.split.split import TEST
 from ova.data.synthetic import draw_cells, write_cells
-from ova.ensembles.export import ExportReport
-from ova.ensembles.publish import export
-from ova.ensembles.runtime import CombinedModel, Prediction
-from ova.ensembles.scaffold import write_recipes
+from ova.ensembles.export.export import export
+from ova.ensembles.export.onnx_export import ExportReport
+from ova.ensembles.runtime.model import CombinedModel, Prediction
 from ova.ensembles.train import train_heads
 from ova.errors import RecipeError
-from ova.heads.train import HeadOutcome
+from ova.heads.training.train import HeadOutcome
 from ova.progress import Progress, Silent
+from ova.scaffold.scaffold import write_recipes
 from ova.storage import read_csv, read_json, write_json
 from ova.workspace import Workspace
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """What the library calls while it works; `ova.cli` draws bars from it."""
+    """What the library calls while it works; `ova.cli.app` draws bars from it."""
 
     def start(self, task: str, total: int) -> None:
         """Begin a task of `total` steps; an unfinished task of the same name starts again."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     Arrays = dict[str, np.ndarray]
 
+
 MAX_JSON_BYTES = 256 * 1024 * 1024
 _SEALED = "ova"
 

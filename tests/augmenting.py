@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ova.data.draws import DRAWS, draw, image_keys
+from ova.data.augment.draws import DRAWS, draw, image_keys
 
 
 def pictures(
@@ -33,7 +33,7 @@ def drawn(count: int = 6, seed: int = 0, epoch: int = 0) -> np.ndarray:
 
 def wanted(**columns: object) -> np.ndarray:
     """Draws of 0.5 (no change where a strength goes either way), but for the given columns, as rows."""
-    from ova.data import draws
+    from ova.data.augment import draws
 
     count = max(np.shape(value)[0] if np.ndim(value) else 1 for value in columns.values())
     rows = np.full((count, DRAWS), 0.5)

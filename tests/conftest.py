@@ -64,7 +64,7 @@ def run_cli(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
     """Run the command line in this process and return (exit code, stdout, stderr)."""
-    from ova.cli import main
+    from ova.cli.app import main
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["ova", *map(str, arguments)])

@@ -1,10 +1,10 @@
-"""A head with its rows, as rules of an ensemble want it: `ova.ensembles.common_rows.ScoredHead`."""
+"""A head with its rows, as rules of an ensemble want it: `ova.ensembles.rule.rows.ScoredHead`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ova.heads.calibration import Calibration
+from ova.heads.calibration.calibration import Calibration
 from ova.heads.recipe import CalibrationSettings
 from ova.heads.scores import Scores
 

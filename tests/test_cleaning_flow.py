@@ -157,7 +157,7 @@ def test_a_list_that_cannot_be_read_stops_every_command(made, run_cli: Run) -> N
 )
 def test_help_stays_light(arguments) -> None:
     program = (
-        "import sys\nfrom ova.cli import main\n"
+        "import sys\nfrom ova.cli.app import main\n"
         f"sys.argv = ['ova', *{arguments!r}]\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         f"print('heavy:', sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr)"

@@ -49,7 +49,7 @@ def test_light_commands_import_nothing_heavy(
 ) -> None:
     workspace = make_workspace(HEADS, ensembles=ENSEMBLES, count=8)
     program = (
-        "import sys\nfrom ova.cli import main\n"
+        "import sys\nfrom ova.cli.app import main\n"
         f"sys.argv = ['ova', *{arguments!r}]\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         f"print('heavy:', sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr)"
@@ -63,7 +63,7 @@ def test_light_commands_import_nothing_heavy(
 def _predict_does_not_import_torch(root: Path) -> None:
     image = root / "data/images/000.png"
     program = (
-        "import sys\nfrom ova.cli import main\n"
+        "import sys\nfrom ova.cli.app import main\n"
         f"sys.argv = ['ova', '-C', {str(root)!r}, 'predict', 'both', {str(image)!r}, '--json']\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         f"print('heavy:', sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr)"

@@ -8,7 +8,7 @@ import signal
 import pytest
 from rich.console import Console
 
-from ova import console
+from ova.cli.render import console
 
 ROWS = [
     ("head", "note", "figure", "precision"),

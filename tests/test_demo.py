@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import ova.demo
-from ova.ensembles.manifest import read_manifest
+from ova.ensembles.runtime.manifest import read_manifest
 
 Run = Callable[..., tuple[int, str, str]]
 

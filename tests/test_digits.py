@@ -12,10 +12,10 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.metrics import accuracy_score, confusion_matrix
 
-from ova.analysis import evidence
-from ova.data.splits import TEST
-from ova.ensembles.publish import export
-from ova.ensembles.runtime import CombinedModel
+from ova.analysis import analyse as evidence
+from ova.data.split.split import TEST
+from ova.ensembles.export.export import export
+from ova.ensembles.runtime.model import CombinedModel
 from ova.ensembles.train import train_heads
 from ova.storage import read_csv
 from ova.workspace import Workspace

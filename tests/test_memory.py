@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
-from ova.memory import keep_freed_memory
+from ova.cli.memory import keep_freed_memory
 
 _PROGRAM = """
 import sys
 from pathlib import Path
 import numpy as np
-from ova.memory import keep_freed_memory
+from ova.cli.memory import keep_freed_memory
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ova import render_predictions
-from ova.ensembles.runtime import Prediction
+from ova.cli.render import predictions as render_predictions
+from ova.ensembles.runtime.model import Prediction
 
 MODEL: Any = SimpleNamespace(labels=("crack", "=dust"), mode="multilabel")
 

@@ -1,1 +1,1 @@
-"""How good each head really is: tables, curves, a report."""
+"""How good each head really is: figures, curves, a page."""

@@ -14,15 +14,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ova.analysis.choices import Choices
-from ova.analysis.tested import Tested
-from ova.data.labels import UNKNOWN
+from ova.analysis.argmax_result import Choices
+from ova.analysis.gather import Tested
+from ova.data.labels.table import UNKNOWN
 from ova.digests import digest_json
-from ova.ensembles.decide import decide
-from ova.ensembles.manifest import MANIFEST_FILE, Manifest, read_manifest
 from ova.ensembles.recipe import EnsembleRecipe
-from ova.ensembles.rule import heads_needed
-from ova.ensembles.rule_words import describe_rule
+from ova.ensembles.rule.numpy_rule import decide
+from ova.ensembles.rule.rule import describe_rule, heads_needed
+from ova.ensembles.runtime.manifest import MANIFEST_FILE, Manifest, read_manifest
 from ova.errors import ArtefactError
 from ova.progress import Progress
 from ova.workspace import Workspace

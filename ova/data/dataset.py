@@ -9,22 +9,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ova.data.copies import copies_pattern
-from ova.data.crop import WHOLE
-from ova.data.duplicate_clusters import duplicate_clusters
-from ova.data.exclusions import EXCLUDED
-from ova.data.facts import ImageFacts, read_facts
-from ova.data.files import ImageFiles
-from ova.data.intake import UnreadableImages
-from ova.data.labels import LabelTable
-from ova.data.pictures import Pictures
+from ova.data.duplicates.augmented import copies_pattern
+from ova.data.duplicates.cache import duplicate_clusters
+from ova.data.files.image_files import ImageFiles
+from ova.data.images.crop import WHOLE
+from ova.data.images.facts import ImageFacts, read_facts
+from ova.data.images.intake import UnreadableImages
+from ova.data.images.originals import Pictures
+from ova.data.images.quality_cache import QualityCache
+from ova.data.images.store import PixelStore, StoreSpec, prepare_stores
+from ova.data.labels.exclusions import EXCLUDED
+from ova.data.labels.table import LabelTable
 from ova.data.problems import Problem
-from ova.data.quality_cache import QualityCache
 from ova.data.recipe import DatasetRecipe
 from ova.data.source import Source, open_source, refused, remember_facts
-from ova.data.splits import Split
-from ova.data.store import PixelStore, StoreSpec, prepare_stores
-from ova.data.stored_split import stored_split
+from ova.data.split.split import Split
+from ova.data.split.stored import stored_split
 from ova.errors import RecipeError
 from ova.progress import Progress, Silent
 from ova.workspace import Workspace

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ova.data.exclusions import Exclusion, read_exclusions
-from ova.data.facts import Decoding, ImageFacts, write_facts
-from ova.data.files import ImageFiles
-from ova.data.fraction import take_fraction
-from ova.data.labels import LabelTable
-from ova.data.location import image_root
+from ova.data.files.find import open_files
+from ova.data.files.image_files import ImageFiles
+from ova.data.files.location import image_root
+from ova.data.images.facts import Decoding, ImageFacts, write_facts
+from ova.data.labels.exclusions import Exclusion, read_exclusions
+from ova.data.labels.fraction import take_fraction
+from ova.data.labels.read import read_label_table
+from ova.data.labels.table import LabelTable
 from ova.data.problems import Problem, RefusedData
-from ova.data.read_labels import read_label_table
 from ova.data.recipe import DatasetRecipe
-from ova.data.sources import open_files
 from ova.errors import DataError
 from ova.recipes import load_recipe
 from ova.spreadsheets import neutralised

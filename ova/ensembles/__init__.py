@@ -1,1 +1,1 @@
-"""Several heads as one model: coupling, one ONNX file, prediction."""
+"""Several heads as one model: training, the rule between them, one ONNX file, prediction."""

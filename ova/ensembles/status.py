@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ova.digests import digest_json
-from ova.ensembles.manifest import MANIFEST_FILE, read_manifest
 from ova.ensembles.recipe import EnsembleRecipe, read_ensemble_recipe
+from ova.ensembles.runtime.manifest import MANIFEST_FILE, read_manifest
 from ova.errors import OvaError
 from ova.heads.runs import current_run
 from ova.heads.status import HeadStatus

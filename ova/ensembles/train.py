@@ -5,26 +5,31 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 
 import torch
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from ova.data.dataset import Dataset, open_dataset
-from ova.ensembles.watch import watching
 from ova.errors import OvaError, RecipeError
-from ova.heads.device import choose_device
-from ova.heads.fit import Interrupted
-from ova.heads.plan import HeadSkipped, store_spec
 from ova.heads.recipe import read_head_recipe
-from ova.heads.trackers import check_trackers
-from ova.heads.train import HeadOutcome, train_head
+from ova.heads.runs import all_runs
+from ova.heads.training.device import choose_device
+from ova.heads.training.history import epochs_done
+from ova.heads.training.loop import Interrupted
+from ova.heads.training.plan import HeadSkipped, store_spec
+from ova.heads.training.trackers import check_trackers
+from ova.heads.training.train import HeadOutcome, train_head
 from ova.progress import Progress, Silent
+from ova.storage import write_bytes
 from ova.workspace import Workspace
 
 log = logging.getLogger("ova")
+SECONDS = 1.0
 
 
 def train_heads(
@@ -156,3 +161,44 @@ def _in_worker(
     except OvaError as error:
         return HeadOutcome(name, "failed", str(error))
     return _train_one(workspace, dataset, name, device, again, trackers, Silent(), stop_file.exists)
+
+
+@contextmanager
+def watching(
+    workspace: Workspace,
+    names: Sequence[str],
+    progress: Progress,
+    *,
+    should_stop: Callable[[], bool],
+    stop_file: Path,
+) -> Iterator[None]:
+    """While the block runs, tell the epochs of heads, and pass a request to stop on to their processes.
+
+    Args:
+        workspace: Where the runs are.
+        names: Heads that are trained.
+        progress: Told once a second.
+        should_stop: Asked once a second.
+        stop_file: Written when it says so; the workers look for it after every step.
+    """
+    over = Event()
+    epochs = {name: read_head_recipe(workspace, name).training.epochs for name in names}
+
+    def look() -> None:
+        while not over.wait(SECONDS):
+            for name in names:
+                runs = [run for run in all_runs(workspace, name) if not run.finished]
+                if runs:
+                    progress.advance(name, epochs_done(runs[-1].history) % epochs[name])
+            if should_stop() and not stop_file.exists():
+                write_bytes(stop_file, b"")
+
+    for name in names:
+        progress.start(name, epochs[name])
+    thread = Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -1,1 +1,1 @@
-"""One head: recipe, backbone, training, scores, calibration."""
+"""One head: recipe, network, training, scores, calibration."""

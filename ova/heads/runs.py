@@ -1,4 +1,4 @@
-"""The folder of one training of a head: what lies in it, and which one is in use.
+"""The folder of one training of a head: what lies in it, which one is in use, and who writes to it.
 
 run.json          what it is made from; written first
 rows.csv          which image was in which part, with the digest of its pixels
@@ -16,13 +16,16 @@ head.json         the record; written last, so that its presence means finished
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from ova.errors import ArtefactError
+from ova.errors import ArtefactError, EnvironmentFault
 from ova.heads.recipe import HeadRecipe
 from ova.recipes import Settings
 from ova.storage import read_json, write_json
@@ -214,3 +217,25 @@ def use_run(workspace: Workspace, name: str, run: RunFolder, *, chosen: str | No
     """Make a finished run the one in use; `chosen` says why, if it is not simply that of the recipe."""
     reason = {} if chosen is None else {"chosen": chosen}
     write_json(workspace.current_run(name), {"run": run.path.name, **reason})
+
+
+@contextmanager
+def only_one(lock_file: Path, refusal: str) -> Iterator[None]:
+    """Hold a lock against a second process; it dies with its holder.
+
+    Args:
+        lock_file: In a folder that is there.
+        refusal: What is said where another process holds it.
+
+    Raises:
+        EnvironmentFault: Another process holds it.
+    """
+    lock = FileLock(lock_file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise EnvironmentFault(refusal) from error
+    try:
+        yield
+    finally:
+        lock.release()

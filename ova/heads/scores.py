@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ova.data.store import PixelStore
+from ova.data.images.store import PixelStore
 from ova.errors import ArtefactError
-from ova.heads.batches import Rows, in_batches, read_batch
+from ova.heads.rows import Rows, in_batches, read_batch
 from ova.storage import read_csv, write_csv
 
 BATCH = 64

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from filelock import FileLock, Timeout
 
-from ova.data.location import image_root, labels_digest
+from ova.data.files.location import image_root, labels_digest
 from ova.data.recipe import DatasetRecipe
 from ova.errors import OvaError
 from ova.heads.recipe import KEPT_DEFAULT, HeadRecipe, read_head_recipe

@@ -10,11 +10,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from small import head_recipe
 
+from ova.analysis import baselines as classical
 from ova.analysis.baselines import trained_baselines
-from ova.analysis.measures import classical
-from ova.analysis.tested import read_tested
+from ova.analysis.gather import read_tested
 from ova.data.dataset import open_dataset
-from ova.data.store import StoreSpec
+from ova.data.images.store import StoreSpec
 from ova.ensembles.train import train_heads
 from ova.errors import DataError
 from ova.progress import Silent

@@ -12,16 +12,16 @@ from sklearn.metrics import f1_score
 from small import draw_images, head_recipe, write_workspace
 from told import Told
 
-from ova.analysis import evidence
-from ova.analysis.answers import read_answers
-from ova.analysis.compare import compare
+from ova.analysis import analyse as evidence
+from ova.analysis.compare.answers import read_answers
+from ova.analysis.compare.compare import compare
 from ova.analysis.exported_rule import _apply, apply_exported_rule
-from ova.analysis.tested import read_tested
-from ova.data.labels import UNKNOWN
-from ova.ensembles.publish import export
+from ova.analysis.gather import read_tested
+from ova.data.labels.table import UNKNOWN
+from ova.ensembles.export.export import export
 from ova.ensembles.recipe import read_ensemble_recipe
-from ova.ensembles.rule import heads_needed
-from ova.ensembles.runtime import CombinedModel
+from ova.ensembles.rule.rule import heads_needed
+from ova.ensembles.runtime.model import CombinedModel
 from ova.ensembles.train import train_heads
 from ova.errors import ArtefactError
 from ova.progress import Silent

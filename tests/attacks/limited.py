@@ -13,10 +13,10 @@ import tempfile
 from pathlib import Path
 
 # Imported before the limits are set: they are for what the data cost.
-import ova.cli
-import ova.data.counts
+import ova.cli.app
+import ova.cli.render.heads
+import ova.data.checks.counts
 import ova.data.dataset
-import ova.render
 
 MEMORY = 1536 << 20
 SECONDS = 10
@@ -37,7 +37,7 @@ def _run(workspace: str) -> dict[str, object]:
             _limit()
             sys.argv = ["ova", "-C", workspace, "data", "check"]
             try:
-                ova.cli.main()
+                ova.cli.app.main()
             except SystemExit as stop:
                 sys.stdout.flush()
                 sys.stderr.flush()

@@ -15,11 +15,11 @@ import pytest
 from PIL import Image
 
 from ova.data.dataset import open_dataset
-from ova.data.files import ImageFiles
-from ova.data.intake import UnreadableImages, examine_images
+from ova.data.files.find import open_files
+from ova.data.files.image_files import ImageFiles
+from ova.data.images.intake import UnreadableImages, examine_images
+from ova.data.images.store import StoreSpec
 from ova.data.recipe import DatasetRecipe
-from ova.data.sources import open_files
-from ova.data.store import StoreSpec
 from ova.errors import DataError
 from ova.recipes import load_recipe
 from ova.workspace import Workspace

@@ -18,16 +18,16 @@ from hypothesis import strategies as st
 from PIL import Image
 from zips import Entry, write_zip
 
-from ova.data.files import FolderFiles
-from ova.data.intake import UnreadableImages, examine_images
-from ova.data.labels import safe_relative
-from ova.data.read_labels import read_label_table
+from ova.data.files.find import open_files
+from ova.data.files.image_files import FolderFiles
+from ova.data.files.zip_files import ZipFiles
+from ova.data.images.intake import UnreadableImages, examine_images
+from ova.data.labels.read import read_label_table
+from ova.data.paths import safe_relative
 from ova.data.recipe import DatasetRecipe
-from ova.data.sources import open_files
-from ova.data.zip_files import ZipFiles
-from ova.ensembles.data_settings import RawData
-from ova.ensembles.scaffold import make_workspace
 from ova.errors import DataError
+from ova.scaffold.dataset_settings import RawData
+from ova.scaffold.scaffold import make_workspace
 
 # {canary} is the absolute path of the canary folder.
 CLIMBING = [

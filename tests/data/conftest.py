@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from ova.data import intake
-from ova.data.images import decode_bytes
-from ova.data.labels import LabelTable
-from ova.data.read_labels import read_label_table
+from ova.data.images import intake
+from ova.data.images.decode import decode_bytes
+from ova.data.labels.read import read_label_table
+from ova.data.labels.table import LabelTable
 from ova.data.recipe import DatasetRecipe
 from ova.errors import DataError
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ova.data.labels import UNKNOWN
+from ova.data.labels.table import UNKNOWN
 from ova.data.problems import RefusedData
 from ova.errors import DataError
 

@@ -10,10 +10,10 @@ from PIL import Image
 from told import Told
 
 from ova.data.dataset import open_dataset
-from ova.data.images import decode_image
-from ova.data.resize import resize_pixels
+from ova.data.images.decode import decode_image
+from ova.data.images.resize import resize_pixels
+from ova.data.images.store import StoreSpec
 from ova.data.source import locate
-from ova.data.store import StoreSpec
 from ova.errors import ArtefactError, DataError, RecipeError
 from ova.workspace import Workspace
 

@@ -8,13 +8,13 @@ from PIL import Image
 from told import Told
 
 from ova.data import dataset as module
-from ova.data import intake
 from ova.data.dataset import open_dataset
-from ova.data.exclusions import EXCLUDED
-from ova.data.images import decode_bytes
-from ova.data.labels import LeftOut
-from ova.data.leaks import find_leaks
+from ova.data.images import intake
+from ova.data.images.decode import decode_bytes
+from ova.data.labels.exclusions import EXCLUDED
+from ova.data.labels.table import LeftOut
 from ova.data.source import locate, open_source
+from ova.data.split.leaks import find_leaks
 from ova.data.synthetic import draw_cells
 from ova.errors import DataError, RecipeError
 from ova.workspace import Workspace

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ova.data.recipe import SplitRecipe
-from ova.data.stored_split import stored_split
+from ova.data.split.stored import stored_split
 from ova.heads.scores import Scores, read_scores, write_scores
 from ova.storage import read_csv
 from ova.workspace import Workspace

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ova.data.dataset import open_dataset
-from ova.data.labels import LeftOut
+from ova.data.labels.table import LeftOut
 from ova.data.source import locate
 from ova.errors import DataError
 from ova.workspace import Workspace

@@ -15,12 +15,12 @@ import torch
 from PIL import Image
 from torch import nn
 
-from ova.data.colour import luma
-from ova.data.images import decode_image
-from ova.data.resize import resize_pixels
-from ova.ensembles.export import ExportReport, export_combined
-from ova.heads.calibration import Calibration
-from ova.heads.head import Head, InputSpec
+from ova.data.images.colour import luma
+from ova.data.images.decode import decode_image
+from ova.data.images.resize import resize_pixels
+from ova.ensembles.export.onnx_export import ExportReport, export_combined
+from ova.heads.calibration.calibration import Calibration
+from ova.heads.network.head import Head, InputSpec
 
 torch.set_num_threads(1)
 

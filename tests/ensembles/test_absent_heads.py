@@ -9,8 +9,8 @@ import onnx
 import pytest
 from small import draw_images, head_recipe, write_table
 
-from ova.ensembles.manifest import METADATA_KEY, read_manifest
-from ova.ensembles.publish import export
+from ova.ensembles.export.export import export
+from ova.ensembles.runtime.manifest import METADATA_KEY, read_manifest
 from ova.errors import ArtefactError
 
 ROWS = 72

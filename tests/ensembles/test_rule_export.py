@@ -9,17 +9,16 @@ import pytest
 import tomli_w
 from small import head_recipe
 
-from ova.ensembles import export as export_module
-from ova.ensembles.decide import decide
-from ova.ensembles.export import export_combined
-from ova.ensembles.graph import networks_in
-from ova.ensembles.manifest import read_manifest
-from ova.ensembles.publish import export
-from ova.ensembles.rule import Affine, Stack, plain_rule
-from ova.ensembles.runtime import CombinedModel
-from ova.ensembles.trace import networks_digest
+from ova.ensembles.export import onnx_export as export_module
+from ova.ensembles.export.export import export
+from ova.ensembles.export.onnx_export import export_combined
+from ova.ensembles.export.onnx_graph import networks_digest, networks_in
+from ova.ensembles.rule.numpy_rule import decide
+from ova.ensembles.rule.rule import Affine, Stack, plain_rule
+from ova.ensembles.runtime.manifest import read_manifest
+from ova.ensembles.runtime.model import CombinedModel
 from ova.ensembles.train import train_heads
-from ova.heads.calibrated import calibrate_heads
+from ova.heads.calibration.calibrate_run import calibrate_heads
 
 IMAGES = [
     np.random.default_rng(seed).integers(0, 40 + 25 * seed, (20, 20, 3)).astype(np.uint8) for seed in range(9)

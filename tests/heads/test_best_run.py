@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from small import head_recipe, write_workspace
 
-from ova.ensembles.publish import export
+from ova.ensembles.export.export import export
 from ova.ensembles.train import train_heads
 from ova.errors import ArtefactError
-from ova.heads.best_run import best_run, use_best_runs
 from ova.heads.runs import RunFolder, all_runs, current_run
 from ova.heads.scores import Scores, read_scores, write_scores
+from ova.heads.selection import best_run, use_best_runs
 from ova.heads.status import head_statuses
 from ova.storage import read_csv, read_json, write_csv, write_json
 

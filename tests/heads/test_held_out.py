@@ -9,8 +9,8 @@ import pytest
 from sklearn.metrics import average_precision_score, log_loss
 
 from ova.errors import DataError, RecipeError
-from ova.heads.calibrate import calibrate_scores
-from ova.heads.held_out import measure_held_out, read_criterion
+from ova.heads.calibration.calibrate_scores import calibrate_scores
+from ova.heads.selection import measure_held_out, read_criterion
 
 RANDOM = np.random.default_rng(4)
 LABELS = (RANDOM.random(400) < 0.2).astype(np.int8)

@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 
 from ova.data.recipe import DatasetRecipe
 from ova.ensembles.recipe import EnsembleRecipe
-from ova.ensembles.scaffold import DEFAULT_HEAD
 from ova.errors import RecipeError
 from ova.heads.recipe import HeadRecipe, step_table
 from ova.recipes import check_recipe, load_recipe
+from ova.scaffold.scaffold import DEFAULT_HEAD
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "heads").glob("*.toml")), ids=lambda path: path.stem)
 def test_every_shipped_head_loads_and_its_backbone_exists(path: Path) -> None:
-    from ova.heads.backbones import classifier_keys
+    from ova.heads.network.backbones import classifier_keys
 
     recipe = load_recipe(path, HeadRecipe)
     keys = classifier_keys(recipe.backbone.name, channels=recipe.input.channels, size=recipe.input.shape)

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 from small import head_recipe, write_workspace
 
-from ova.analysis.tradeoff import front, tune_head
+from ova.analysis.tune_report import front, tune_head
 from ova.data.dataset import open_dataset
-from ova.data.splits import TEST
+from ova.data.split.split import TEST
 from ova.ensembles.train import train_heads
 from ova.errors import EnvironmentFault, RecipeError
 from ova.heads.recipe import HeadRecipe, read_head_recipe
@@ -135,7 +135,7 @@ def test_files_for_people_and_a_recipe_that_is_never_overwritten(searched):
     better = Found(report.found.folder, report.found.space, "average-precision", report.found.trials[1:])
     best = better.best
     assert best is not None
-    from ova.analysis import tradeoff
+    from ova.analysis import tune_report as tradeoff
 
     path = tradeoff._write_recipe(workspace, "spot", better)
     assert path == workspace.head_recipe("spot-tuned")

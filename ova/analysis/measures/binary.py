@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ova.analysis.measures.honest import measured_f1
+from ova.analysis.measures.f1 import measured_f1
 from ova.analysis.measures.values import Measured
 from ova.metrics import MEASURES, Counts, average_precision, wilson_interval
 

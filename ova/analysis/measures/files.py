@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ova.analysis.choices import Choices
+from ova.analysis.argmax_result import Choices
 from ova.analysis.measures.values import Across, HeadMeasures, Measured
 from ova.spreadsheets import neutralise
 from ova.storage import write_csv

@@ -1,22 +1,25 @@
-"""All figures of one head, from what its run left."""
+"""All figures of one head, from what its run left, and as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ova.analysis.head_result import HeadEvidence
 from ova.analysis.measures.binary import binary_measures, measured_average_precision
-from ova.analysis.measures.diagnosis import diagnose
-from ova.analysis.measures.honest import honest_f1, measured_f1
+from ova.analysis.measures.f1 import honest_f1, measured_f1
+from ova.analysis.measures.learning_curves import diagnose
 from ova.analysis.measures.reliability import reliability
 from ova.analysis.measures.sweep import score_histogram, sweep_thresholds
-from ova.analysis.measures.values import Baseline, Cost, HeadMeasures, Histogram, Measured, Sweep
-from ova.heads.calibration import Calibration
+from ova.analysis.measures.values import Baseline, Cost, HeadMeasures, Histogram, Measured, Sweep, as_json
+from ova.heads.calibration.calibration import Calibration
 from ova.heads.scores import Scores
 from ova.metrics import Counts, chance_f1
+
+_CURVES = ("sweeps", "histograms")
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,3 +96,25 @@ def _histograms(material: HeadMaterial) -> tuple[Histogram, ...]:
     parts = {"calibration": material.held_out, "test": material.test}
     drawn = [score_histogram(part.labels, part.logits, rows=rows) for rows, part in parts.items()]
     return tuple(each for each in drawn if each is not None)
+
+
+def head_json(head: HeadMeasures, *, curves: bool) -> dict[str, Any]:
+    """Return the figures of a head as strict JSON, with all points of its curves if asked."""
+    value = as_json(head)
+    value["honest_f1"] = value.pop("f1")
+    del value["name"], value["label"]
+    if not curves:
+        for name in _CURVES:
+            del value[name]
+        if value["reliability"] is not None:
+            del value["reliability"]["curve"]
+    return value
+
+
+def nested_text(head: HeadMeasures) -> str:
+    """Write the nested F1 with the apparent one in brackets, for a table."""
+    nested, apparent = (
+        "undefined" if each.value is None else f"{each.value:.3f}"
+        for each in (head.f1.nested, head.f1.apparent)
+    )
+    return f"{nested} ({apparent})"

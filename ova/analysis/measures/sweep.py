@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ova.analysis.measures.values import Histogram, Sweep
-from ova.heads.ranking import Ranking
+from ova.heads.calibration.ranking import Ranking
 
 MOST_POINTS = 500
 BINS = 40

@@ -7,20 +7,20 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ova.analysis.head_plots import History, loss_curves_png, precision_recall_png
 from ova.analysis.head_result import HeadEvidence, HeadResult
 from ova.analysis.measures.values import HeadMeasures
-from ova.analysis.plots import History, loss_curves_png, precision_recall_png
 from ova.analysis.report.gallery import Thumbnails
 from ova.analysis.report.head import HeadMaterial
 from ova.analysis.report.heat import HeatMap, heat_map
 from ova.analysis.report.mistakes import Judged, find_mistakes
-from ova.analysis.report.page import report_page
 from ova.analysis.report.plots import curve_plots
-from ova.analysis.tables import Analysis
-from ova.data.pictures import Pictures, open_pictures
+from ova.analysis.report.report import report_page
+from ova.analysis.result import Analysis
+from ova.data.images.originals import Pictures, open_pictures
 from ova.errors import DataError
-from ova.heads.calibrated import load_head
-from ova.heads.calibration import Calibration
+from ova.heads.calibration.calibration import Calibration
+from ova.heads.load import load_head
 from ova.progress import Progress
 from ova.spreadsheets import neutralised
 from ova.storage import write_bytes, write_csv, write_json

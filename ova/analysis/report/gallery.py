@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ova.analysis.head_result import HeadResult
-from ova.analysis.pages import photograph
+from ova.analysis.html import photograph
 from ova.analysis.report.heat import HeatMap
 from ova.analysis.report.mistakes import Judged, Mistakes
-from ova.data.picture_grid import GridRow, picture_grid_png
-from ova.data.pictures import Pictures
+from ova.data.images.contact_sheet import GridRow, picture_grid_png
+from ova.data.images.originals import Pictures
 
 Photo = NDArray[np.uint8]
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from ova.analysis.head_result import HeadEvidence, HeadResult
-from ova.analysis.measures.honest import measured_f1
+from ova.analysis.html import chart
+from ova.analysis.measures.f1 import measured_f1
 from ova.analysis.measures.values import HeadMeasures, Measured
-from ova.analysis.pages import chart
 from ova.analysis.report.gallery import Thumbnails
 from ova.analysis.report.head_tables import head_tables, interval
 from ova.analysis.report.mistakes import Mistakes
 from ova.analysis.report.plots import Plot
-from ova.analysis.tables import number
-from ova.heads.calibration import Calibration
+from ova.analysis.result import number
+from ova.heads.calibration.calibration import Calibration
 
 _CAPTIONS = {
     "precision-recall": "Precision and recall. The dashed line is the precision of saying yes always.",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ova.analysis.head_result import HeadResult
 from ova.analysis.measures.values import HeadMeasures, Measured, Reliability
+from ova.analysis.result import number
 from ova.analysis.statistics.tables import Table
-from ova.analysis.tables import number
 
 _MEANINGS = {
     "precision": "of the yes answers, right",

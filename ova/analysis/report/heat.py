@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from ova.data.crop import WHOLE, middle
-from ova.data.resize import resize_pixels
+from ova.data.images.crop import WHOLE, middle
+from ova.data.images.resize import resize_pixels
 from ova.errors import EnvironmentFault
-from ova.heads.head import Head
+from ova.heads.network.head import Head
 
 _PARTS = 10  # steps of the hidden part along a side; it is two steps long
 _AT_ONCE = 32

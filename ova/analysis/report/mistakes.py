@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ova.analysis.head_result import HeadEvidence
-from ova.heads.calibration import Calibration
+from ova.heads.calibration.calibration import Calibration
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The pictures that the page makes interactive: a plot, and where in it which value lies."""
+"""The pictures that the page makes interactive."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from ova.analysis.figure import BLUE, GREEN, GREY, ORANGE, png_figure
+from ova.analysis.head_plots import draw_equal_f1
 from ova.analysis.measures.values import HeadMeasures, Histogram, ReliabilityCurve, Sweep
-from ova.analysis.plots import draw_equal_f1
 
 _SIZE = 4.6, 3.7  # inches: two fit beside each other, and one a phone
 _LEGEND = {"fontsize": "x-small", "framealpha": 0.9, "edgecolor": "none"}

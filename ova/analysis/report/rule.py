@@ -1,14 +1,14 @@
-"""What the page says of the rule of an ensemble: what it does, and what that changes on the test rows."""
+"""What the page says of the rule of an ensemble."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ova.analysis.head_result import HeadResult
-from ova.analysis.measures.honest import measured_f1
+from ova.analysis.measures.f1 import measured_f1
 from ova.analysis.report.head_tables import interval
+from ova.analysis.result import Analysis, number
 from ova.analysis.statistics.tables import Table
-from ova.analysis.tables import Analysis, number
 
 _TEXT = (
     "The exported model decides by this rule, which was made on calibration rows; test rows had no part in "

@@ -1,1 +1,1 @@
-"""What is in the data: counts, combinations, parts, sizes, brightness, and pairs that are easily confused."""
+"""What is in the data: counts, combinations, parts, sizes, brightness, and pairs easily confused."""

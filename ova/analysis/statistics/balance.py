@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from ova.analysis.statistics.parts import Parts
 from ova.analysis.statistics.sizes import Sizes
-from ova.data.crop import WHOLE
-from ova.data.labels import LabelTable
-from ova.data.store import StoreSpec
+from ova.data.images.crop import WHOLE
+from ova.data.images.store import StoreSpec
+from ova.data.labels.table import LabelTable
 from ova.errors import OvaError
-from ova.heads.balance import plan_balance
-from ova.heads.plan import store_spec
 from ova.heads.recipe import HeadRecipe, read_head_recipe
+from ova.heads.training.plan import store_spec
+from ova.heads.training.pos_weight import plan_balance
 from ova.workspace import Workspace
 
 

@@ -1,64 +1,30 @@
-"""`ova data stats`: everything that is counted and measured, as one value, and as files."""
+"""`ova data stats`: everything that is counted and measured, and written."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ova.analysis.statistics.answers import trained_answers
-from ova.analysis.statistics.balance import HeadBalance, balance_heads
-from ova.analysis.statistics.labels import LabelStatistics, count_labels
-from ova.analysis.statistics.pairs import Pairs, choose_pairs, images_to_compare
-from ova.analysis.statistics.parts import Parts, PartStatistics, count_by_part
-from ova.analysis.statistics.pixels import PixelStatistics, drawn_order, measure_pixels
-from ova.analysis.statistics.rows import RowCheck, check_rows
-from ova.analysis.statistics.sizes import Sizes, SizeStatistics, measure_sizes
+from ova.analysis.statistics.balance import balance_heads
+from ova.analysis.statistics.labels import count_labels
+from ova.analysis.statistics.pairs import choose_pairs, images_to_compare, trained_answers
+from ova.analysis.statistics.parts import Parts, count_by_part
+from ova.analysis.statistics.pixels import drawn_order, measure_pixels
+from ova.analysis.statistics.row_check import check_rows
+from ova.analysis.statistics.sizes import Sizes, measure_sizes
+from ova.analysis.statistics.values import Counts, Statistics
 from ova.data.dataset import Dataset
-from ova.data.labels import LabelTable
-from ova.data.store import StoreSpec
+from ova.data.images.store import StoreSpec
+from ova.data.labels.table import LabelTable
 from ova.progress import Progress, Silent
 from ova.workspace import Workspace
 
 SAMPLE = 2000
 """Training images that are decoded, unless another number is asked for."""
-
-
-@dataclass(frozen=True, eq=False)
-class Counts:
-    """What is known without decoding an image."""
-
-    rows: RowCheck
-    labels: LabelStatistics
-    parts: PartStatistics
-    sizes: SizeStatistics
-    heads: tuple[HeadBalance, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Statistics:
-    """What is in the data."""
-
-    counts: Counts
-    pixels: PixelStatistics
-    pairs: Pairs
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the object that `ova data stats --json` prints."""
-        counts = self.counts
-        return {
-            **counts.rows.to_json(),
-            **counts.labels.to_json(),
-            "parts": counts.parts.to_json(),
-            "heads": [head.to_json() for head in counts.heads],
-            "sizes": counts.sizes.to_json(),
-            "pixels": self.pixels.to_json(),
-            "pairs": self.pairs.to_json(),
-        }
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ova.analysis.statistics import plots
-from ova.analysis.statistics.describe import Statistics
 from ova.analysis.statistics.page import statistics_page
 from ova.analysis.statistics.sizes import Sizes
+from ova.analysis.statistics.values import Statistics
 from ova.data.dataset import Dataset
 from ova.spreadsheets import neutralised
 from ova.storage import write_bytes, write_csv, write_json

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ova.data.labels import UNKNOWN, LabelTable
+from ova.data.labels.table import UNKNOWN, LabelTable
 
 MAX_TOGETHER = 100
 """Labels of the co-occurrence table: the most frequent ones, because it grows with their square."""

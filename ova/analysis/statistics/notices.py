@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from ova.analysis.statistics.balance import HeadBalance
 from ova.analysis.statistics.labels import LabelStatistics
 from ova.analysis.statistics.parts import PartStatistics
-from ova.analysis.statistics.rows import RowCheck
+from ova.analysis.statistics.row_check import RowCheck
 from ova.analysis.statistics.sizes import SizeStatistics
 from ova.analysis.statistics.tables import percent
-from ova.data.splits import TEST
+from ova.data.split.split import TEST
 from ova.errors import first_few
 
 FEW_POSITIVES = 20

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ova.analysis.pages import Picture, chart, photograph, render_page
+from ova.analysis.html import Picture, chart, photograph, render_page
 from ova.analysis.statistics import tables
-from ova.analysis.statistics.describe import Counts, Statistics
 from ova.analysis.statistics.notices import notices
 from ova.analysis.statistics.pairs import Pair, Pairs
 from ova.analysis.statistics.pixels import PixelStatistics
+from ova.analysis.statistics.values import Counts, Statistics
 from ova.data.dataset import Dataset
 
 _SECTIONS = (

@@ -1,4 +1,4 @@
-"""Pairs of labels that are easily confused, and training images that show each without the other.
+"""Pairs of labels that are easily confused, by trained heads' answers or by looks.
 
 Shape letters: n rows, k labels.
 """
@@ -13,7 +13,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ova.data.labels import LabelTable
+from ova.data.labels.table import LabelTable
+from ova.errors import ArtefactError
+from ova.progress import Progress
+from ova.workspace import Workspace
 
 MOST_LABELS = 200
 """Labels that are compared: the most frequent ones."""
@@ -179,3 +182,30 @@ def _by_likeness(
         (float(np.abs(picture - other).mean()), label, name) for (label, picture), (name, other) in pairs
     ]
     return sorted(ranked)
+
+
+def trained_answers(workspace: Workspace, progress: Progress) -> list[Answers]:
+    """Read validation scores and thresholds of the heads in use; a damaged one is told and left out."""
+    names = workspace.trained_heads()
+    if len(names) < 2:
+        return []
+    found = []
+    for name in names:
+        try:
+            found.append(_answers(workspace, name))
+        except ArtefactError as error:
+            progress.say(f"pairs are chosen without head {name}: {error}")
+    return found
+
+
+def _answers(workspace: Workspace, name: str) -> Answers:
+    # They bring torch along, which counting does not need.
+    from ova.heads.calibration.calibrate_run import read_calibration
+    from ova.heads.runs import current_run
+    from ova.heads.scores import read_scores
+
+    run = current_run(workspace, name)
+    record = run.read_record()
+    scores = read_scores(run.scores)
+    yes = read_calibration(run, record).decide(scores.logits)
+    return Answers(record.label, scores.images, scores.labels, yes)

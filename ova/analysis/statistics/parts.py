@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ova.analysis.statistics.labels import LabelCount
-from ova.data.labels import UNKNOWN, LabelTable
-from ova.data.splits import TEST, TRAIN, VALIDATION
+from ova.data.labels.table import UNKNOWN, LabelTable
+from ova.data.split.split import TEST, TRAIN, VALIDATION
 
 _BLOCK = 65_536
 

@@ -1,4 +1,4 @@
-"""What training images look like: brightness per channel, colour, and small grey pictures of them.
+"""What training images look like: brightness per channel, colour, small grey pictures.
 
 Only training rows are read, and of many only a sample: decoding is what costs.
 """
@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ova.data.channels import ChannelSums
-from ova.data.colour import luma
+from ova.data.augment.draws import image_keys
 from ova.data.dataset import Dataset
-from ova.data.draws import image_keys
-from ova.data.resize import resize_pixels
-from ova.data.store import StoreSpec
+from ova.data.images.channels import ChannelSums
+from ova.data.images.colour import luma
+from ova.data.images.resize import resize_pixels
+from ova.data.images.store import StoreSpec
 from ova.progress import Progress
 
 THUMBNAIL = 32

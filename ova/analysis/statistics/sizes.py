@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ova.data.facts import ImageFacts
+from ova.data.images.facts import ImageFacts
 
 LARGEST_AREA = 384 * 384
 """Suggested inputs have no more pixels: most backbones were made for 224 to 384, and time grows with area."""

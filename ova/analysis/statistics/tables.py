@@ -1,4 +1,4 @@
-"""Statistics as tables of plain text, for console and page, which escape what cells may hold."""
+"""Statistics as tables of plain text, for console and page."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ova.heads.held_out import Criterion
+from ova.heads.selection import Criterion
 from ova.heads.tune.space import Space
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ova.errors import ArtefactError, EnvironmentFault
-from ova.heads.held_out import Criterion
+from ova.heads.selection import Criterion
 from ova.storage import read_json, write_json
 from ova.workspace import Workspace
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from ova.errors import RecipeError
-from ova.heads.backbones import classifier_keys
+from ova.heads.network.backbones import classifier_keys
 from ova.heads.recipe import HeadRecipe
 from ova.recipes import Settings, check_recipe
 

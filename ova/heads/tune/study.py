@@ -15,15 +15,14 @@ import torch
 from ova.data.dataset import Dataset, open_dataset
 from ova.data.recipe import DatasetRecipe
 from ova.errors import OvaError
-from ova.heads.device import choose_device
-from ova.heads.fit import Interrupted
-from ova.heads.held_out import Criterion
-from ova.heads.history import History
-from ova.heads.locks import only_one
-from ova.heads.plan import HeadPlan, plan_head, store_spec
 from ova.heads.recipe import read_head_recipe
-from ova.heads.runs import RunFolder
-from ova.heads.trackers import OnEpoch, check_trackers, tracking
+from ova.heads.runs import RunFolder, only_one
+from ova.heads.selection import Criterion
+from ova.heads.training.device import choose_device
+from ova.heads.training.history import History
+from ova.heads.training.loop import Interrupted
+from ova.heads.training.plan import HeadPlan, plan_head, store_spec
+from ova.heads.training.trackers import OnEpoch, check_trackers, tracking
 from ova.heads.tune.found import Found, as_trial
 from ova.heads.tune.journal import load_optuna, open_study, study_folder
 from ova.heads.tune.space import Space, SpaceSettings
@@ -69,7 +68,7 @@ def search(
         name: The head.
         settings: How long to search, for what.
         device: auto, cpu, cuda, cuda:N or mps.
-        trackers: What else is told of every epoch of a trial, see `ova.heads.trackers`.
+        trackers: What else is told of every epoch of a trial, see `ova.heads.training.trackers`.
         progress: Told after every trial and epoch.
         should_stop: Asked after every step.
 

@@ -10,18 +10,17 @@ from dataclasses import dataclass, replace
 import torch
 
 from ova.data.dataset import Dataset
-from ova.data.splits import TEST
-from ova.heads.backbones import classifier_keys
-from ova.heads.head import Head
-from ova.heads.held_out import HeldOut, measure_held_out
-from ova.heads.history import History
-from ova.heads.inputs import input_spec
-from ova.heads.members import Job, assemble, fit_member, initial_network, plan_balances
-from ova.heads.plan import HeadPlan, store_spec
+from ova.data.split.split import TEST
+from ova.heads.network.backbones import classifier_keys
+from ova.heads.network.head import Head
 from ova.heads.recipe import HeadRecipe
-from ova.heads.results import pooled_scores
 from ova.heads.runs import RunFolder
 from ova.heads.scores import write_scores
+from ova.heads.selection import HeldOut, measure_held_out
+from ova.heads.training.history import History
+from ova.heads.training.members import Job, assemble, fit_member, initial_network, input_spec, plan_balances
+from ova.heads.training.plan import HeadPlan, store_spec
+from ova.heads.training.record import pooled_scores
 from ova.progress import Progress
 from ova.workspace import Workspace
 

@@ -9,11 +9,10 @@ from sklearn.metrics import average_precision_score, f1_score, log_loss
 
 from ova.analysis.head_result import HeadEvidence
 from ova.analysis.measures.files import all_figures, write_measures
-from ova.analysis.measures.head import HeadMaterial, measure_head
-from ova.analysis.measures.head_json import head_json
+from ova.analysis.measures.head import HeadMaterial, head_json, measure_head
 from ova.analysis.measures.values import Cost
-from ova.analysis.tables import analyse_heads
-from ova.heads.calibrate import calibrate_scores
+from ova.analysis.result import analyse_heads
+from ova.heads.calibration.calibrate_scores import calibrate_scores
 from ova.heads.scores import Scores
 from ova.storage import read_csv
 

@@ -10,8 +10,13 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, log_loss
 
-from ova.analysis.measures.cox import cox_intercept, cox_slope
-from ova.analysis.measures.reliability import _calibration_error, _Cells, reliability
+from ova.analysis.measures.reliability import (
+    _calibration_error,
+    _Cells,
+    cox_intercept,
+    cox_slope,
+    reliability,
+)
 
 
 def sample(seed, rows=400, slope=1.0, shift=0.0):

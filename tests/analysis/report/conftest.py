@@ -11,13 +11,13 @@ import tomli_w
 from PIL import Image
 from small import draw_images
 
-from ova.analysis.choices import Choices
+from ova.analysis.argmax_result import Choices
 from ova.analysis.head_result import HeadEvidence
 from ova.analysis.measures.head import HeadMaterial, measure_head
 from ova.analysis.measures.values import Across, CoOccurrence, Cost, Measured, Slice
 from ova.analysis.report.files import HeadSource, write_report
-from ova.analysis.tables import Analysis, analyse_heads
-from ova.heads.calibrate import calibrate_scores
+from ova.analysis.result import Analysis, analyse_heads
+from ova.heads.calibration.calibrate_scores import calibrate_scores
 from ova.heads.scores import Scores
 from ova.progress import Silent
 from ova.workspace import Workspace

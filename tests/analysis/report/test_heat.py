@@ -13,7 +13,7 @@ from ova.analysis.report import files
 from ova.analysis.report.files import write_report
 from ova.analysis.report.heat import HeatMap, heat_map
 from ova.errors import EnvironmentFault
-from ova.heads.head import Head, InputSpec
+from ova.heads.network.head import Head, InputSpec
 from ova.progress import Silent
 
 pytest.importorskip("captum")

@@ -6,7 +6,7 @@ from scipy.special import expit
 
 from ova.analysis.head_result import HeadEvidence
 from ova.analysis.report.mistakes import find_mistakes
-from ova.heads.calibration import Calibration
+from ova.heads.calibration.calibration import Calibration
 
 CALIBRATION = Calibration(
     threshold=0.5, slope=2.0, intercept=-1.0, objective="f1", method="auto", positives=9, negatives=9,

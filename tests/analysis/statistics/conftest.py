@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ova.data.labels import LabelTable
+from ova.data.labels.table import LabelTable
 
 
 def _table_of(values, labels=None, images=None) -> LabelTable:

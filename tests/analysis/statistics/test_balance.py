@@ -8,8 +8,8 @@ from ova.analysis.statistics.balance import balance_heads
 from ova.analysis.statistics.parts import Parts
 from ova.analysis.statistics.sizes import Sizes
 from ova.data.dataset import open_dataset
-from ova.heads.balance import plan_balance
-from ova.heads.plan import plan_head
+from ova.heads.training.plan import plan_head
+from ova.heads.training.pos_weight import plan_balance
 
 HEADS = {
     "weighted": head_recipe(),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ova.analysis.statistics import labels as module
 from ova.analysis.statistics.labels import count_labels
-from ova.data.labels import LabelTable
+from ova.data.labels.table import LabelTable
 
 
 def shuffled(table: LabelTable, seed: int = 1) -> LabelTable:

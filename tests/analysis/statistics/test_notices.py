@@ -7,9 +7,9 @@ from ova.analysis.statistics.balance import HeadBalance
 from ova.analysis.statistics.labels import count_labels
 from ova.analysis.statistics.notices import notices
 from ova.analysis.statistics.parts import Parts, count_by_part
-from ova.analysis.statistics.rows import RowCheck
+from ova.analysis.statistics.row_check import RowCheck
 from ova.analysis.statistics.sizes import Sizes, measure_sizes
-from ova.data.store import StoreSpec
+from ova.data.images.store import StoreSpec
 
 
 def lines_of(table, part_of=None, *, rows=None, heads=(), side=100):

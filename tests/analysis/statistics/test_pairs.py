@@ -63,7 +63,7 @@ def test_mistakes_of_trained_heads_choose_where_there_are_any(classes):
 
 @given(st.integers(0, 2**32 - 1))
 def test_confusion_is_counted_as_by_hand(seed):
-    from ova.data.labels import LabelTable
+    from ova.data.labels.table import LabelTable
 
     generator = np.random.default_rng(seed)
     values = generator.choice([-1, 0, 1], (60, 3), p=[0.1, 0.5, 0.4]).astype(np.int8)

@@ -10,8 +10,8 @@ from PIL import Image
 
 from ova.analysis.statistics.pixels import drawn_order, measure_pixels
 from ova.data.dataset import open_dataset
-from ova.data.store import StoreSpec
-from ova.heads.inputs import pixel_statistics
+from ova.data.images.store import StoreSpec
+from ova.heads.training.members import pixel_statistics
 from ova.progress import Silent
 
 FORMS = [StoreSpec(24, 24, 3), StoreSpec(16, 20, 1)]

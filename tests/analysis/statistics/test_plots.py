@@ -11,7 +11,7 @@ from ova.analysis.statistics.balance import HeadBalance, NetworkBalance
 from ova.analysis.statistics.labels import count_labels
 from ova.analysis.statistics.plots import balance_png, labels_png, sizes_png, together_png
 from ova.analysis.statistics.sizes import Sizes, measure_sizes
-from ova.data.store import StoreSpec
+from ova.data.images.store import StoreSpec
 
 
 def size_of(png: bytes) -> tuple[int, int]:

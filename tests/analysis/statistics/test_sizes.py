@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ova.analysis.statistics.sizes import Sizes, measure_sizes, suggest_input
-from ova.data.facts import ImageFacts
+from ova.data.images.facts import ImageFacts
 from ova.heads.recipe import InputSettings
 
 

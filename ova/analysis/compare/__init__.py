@@ -1,0 +1,1 @@
+"""Two answers to the same images: which changed sides, and whether F1 moved."""

@@ -1,0 +1,1 @@
+"""Results of the library as tables, lines or JSON on stdout."""

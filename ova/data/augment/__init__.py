@@ -1,0 +1,1 @@
+"""Augmentation as batched tensor work, a pure function of (seed, image, epoch)."""

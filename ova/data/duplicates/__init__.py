@@ -1,0 +1,1 @@
+"""Which images are copies of others: by their looks, or by their names."""

@@ -1,0 +1,1 @@
+"""Images of a table of URLs, into a folder."""

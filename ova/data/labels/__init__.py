@@ -1,0 +1,1 @@
+"""From any form of labels to one label table."""

@@ -1,0 +1,1 @@
+"""Training, validation and test, without parting what belongs together."""

@@ -1,0 +1,1 @@
+"""Delimited text of any size as columns of text, checked while it is read."""

@@ -1,0 +1,195 @@
+"""Heads -> one ONNX file and its manifest, kept only if it says what the heads say."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import onnx
+
+from ova import __version__
+from ova.digests import digest_json
+from ova.ensembles.export.network import CalibratedHead, CombinedNetwork
+from ova.ensembles.export.onnx_graph import join, networks_digest, networks_in, trace_networks, trace_rule
+from ova.ensembles.export.parity import RealImage, check_parity
+from ova.ensembles.recipe import Mode
+from ova.ensembles.rule.argmax import TIE_RULE
+from ova.ensembles.rule.rule import Rule, plain_rule
+from ova.ensembles.runtime.manifest import (
+    FORMAT,
+    MANIFEST_FILE,
+    METADATA_KEY,
+    MODEL_FILE,
+    AbsentEntry,
+    HeadEntry,
+    InputEntry,
+    Manifest,
+    ParityEntry,
+    RunEntry,
+)
+from ova.ensembles.runtime.model import CombinedModel
+from ova.errors import ArtefactError, RecipeError
+from ova.storage import write_bytes, write_json
+
+
+class ExportableHead(CalibratedHead, Protocol):
+    """A trained head with the digests that bind its parts together."""
+
+    @property
+    def weights_digest(self) -> str:
+        """Digest of the head's weights."""
+        ...
+
+    @property
+    def backbone(self) -> str:
+        """Name of the backbone."""
+        ...
+
+    @property
+    def weights_licence(self) -> str | None:
+        """Licence of the weights that it started from, if they had one."""
+        ...
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written, and how it compared with torch."""
+
+    model: Path
+    manifest: Manifest
+    size: int
+    """Bytes of the model."""
+
+    @property
+    def parity(self) -> ParityEntry:
+        """How the written file compared with torch."""
+        return self.manifest.parity
+
+
+def export_combined(
+    heads: Sequence[ExportableHead],
+    *,
+    name: str,
+    folder: Path,
+    images: Sequence[RealImage],
+    mode: Mode = "multilabel",
+    none_prior: float | None = None,
+    output_names: Mapping[str, str] | None = None,
+    white_level: int | None = None,
+    draft_side: int | None = None,
+    absent: Sequence[AbsentEntry] = (),
+    runs: Mapping[str, RunEntry] | None = None,
+    rule: Rule | None = None,
+) -> ExportReport:
+    """Write `model.onnx` and `manifest.json` into `folder`.
+
+    The model is made and compared with torch in memory. The two files are put in place only then, model
+    first; a crash between them leaves a model that the runtime refuses because its digest is not the
+    manifest's. The heads are put into eval mode. If the model in `folder` is of the same networks, they are
+    taken over from it, so that a change of calibration or rule takes a moment; the comparison is made anyway.
+
+    Args:
+        heads: On the CPU, in the order of the outputs.
+        name: Name of the ensemble.
+        folder: Where the files go; other files in it are left alone.
+        images: Real images for the comparison, of any sizes.
+        mode: `multilabel` or `argmax`.
+        none_prior: Share of images with none of the labels; needed for `argmax`
+            (`ova.ensembles.rule.argmax.none_prior_of`).
+        output_names: Head name -> text of its output, where that is not its label.
+        white_level: Value that becomes white in 16-bit images, as in training.
+        draft_side: How small JPEGs may be decoded, as in training.
+        absent: Heads of the ensemble that have nothing to learn from, for the manifest.
+        runs: Head name -> which training it is of, for the manifest.
+        rule: What to do with the logits; by default each head against its own threshold, and odds coupling.
+
+    Raises:
+        ArtefactError: A calibration belongs to other weights, the model is too large for one file, or it
+            differs from torch. What lay in `folder` is unchanged.
+        DataError: An image cannot be read, or a head has no prior for `argmax`.
+        EnvironmentFault: The files cannot be written.
+        RecipeError: Two heads have the same output name, or there is no image.
+    """
+    if mode == "multilabel":
+        none_prior = None
+    rule = rule or plain_rule([head.calibration.threshold for head in heads], mode)
+    network = CombinedNetwork(heads, mode=mode, none_prior=none_prior, rule=rule)
+    entries = tuple(_entry(head, output_names or {}, (runs or {}).get(head.name)) for head in heads)
+    draft = Manifest(
+        format=FORMAT,
+        ova_version=__version__,
+        ensemble=name,
+        mode=mode,
+        heads=entries,
+        absent=tuple(absent),
+        none_prior=none_prior,
+        tie_rule=TIE_RULE if mode == "argmax" else None,
+        channels=network.channels,
+        white_level=white_level,
+        draft_side=draft_side,
+        rule=rule,
+        networks_digest=networks_digest(entries),
+        model_sha256="",
+        parity=ParityEntry(0, 0.0, 0),
+    )
+    _check_labels(draft.labels)
+    content = onnx_bytes(network, draft, folder)
+    manifest = replace(draft, model_sha256=hashlib.sha256(content).hexdigest())
+    manifest = replace(manifest, parity=check_parity(CombinedModel(content, manifest), heads, images))
+    write_bytes(folder / MODEL_FILE, content)
+    write_json(folder / MANIFEST_FILE, manifest.to_json())
+    return ExportReport(folder / MODEL_FILE, manifest, len(content))
+
+
+def onnx_bytes(network: CombinedNetwork, manifest: Manifest, folder: Path) -> bytes:
+    """Turn a combined network into the bytes of one ONNX file that holds the manifest's description.
+
+    Args:
+        network: The heads and the rule.
+        manifest: Of them.
+        folder: Where a model may lie whose networks are the same, and are then taken over.
+
+    Raises:
+        ArtefactError: The weights do not fit into one file.
+    """
+    model = networks_in(folder, manifest.networks_digest) or trace_networks(network)
+    join(model, trace_rule(network.decision, len(manifest.heads), manifest.mode))
+    onnx.helper.set_model_props(model, {METADATA_KEY: manifest.description()})
+    onnx.checker.check_model(model)
+    return model.SerializeToString(deterministic=True)
+
+
+def _entry(head: ExportableHead, output_names: Mapping[str, str], run: RunEntry | None) -> HeadEntry:
+    calibration, spec = head.calibration, head.head.input_spec
+    if calibration.weights_digest != head.weights_digest:
+        raise ArtefactError(
+            f"the calibration of head {head.name} belongs to other weights; calibrate it again:"
+            f" ova calibrate {head.name}"
+        )
+    return HeadEntry(
+        name=head.name,
+        label=output_names.get(head.name, head.label),
+        threshold=calibration.threshold,
+        slope=calibration.slope,
+        intercept=calibration.intercept,
+        curve=calibration.curve,
+        prior=calibration.prior,
+        input=InputEntry(spec.height, spec.width, spec.channels, spec.mean, spec.std, spec.crop),
+        views=head.head.views,
+        backbone=head.backbone,
+        weights_licence=head.weights_licence,
+        weights_digest=head.weights_digest,
+        calibration_digest=digest_json(calibration.to_json()),
+        run=run,
+    )
+
+
+def _check_labels(labels: Sequence[str]) -> None:
+    twice = sorted({label for label in labels if labels.count(label) > 1})
+    if twice:
+        raise RecipeError(
+            f"two heads answer for {twice[0]!r}; keep one of them, or name them apart under output_names"
+        )

@@ -1,0 +1,1 @@
+"""From the logits of heads to decisions and one class."""

@@ -1,0 +1,1 @@
+"""Prediction with a combined model: onnxruntime, numpy and Pillow, and never torch."""

@@ -1,0 +1,1 @@
+"""What turns a head's logit into a probability."""

@@ -1,0 +1,1 @@
+"""From which logit on a head says yes."""

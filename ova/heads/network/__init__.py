@@ -1,0 +1,1 @@
+"""The network of a head: backbone, first weights, what is frozen."""

@@ -1,0 +1,1 @@
+"""From a recipe and its rows to weights, scores and a record."""

@@ -1,0 +1,164 @@
+"""Train one head: plan -> network(s) -> weights, scores and record in a run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+import ova
+from ova.data.dataset import Dataset
+from ova.data.files.location import labels_digest
+from ova.heads.calibration.calibrate_run import calibrate_run
+from ova.heads.network.backbones import classifier_keys
+from ova.heads.network.pretrained import WeightsOrigin, is_non_commercial
+from ova.heads.runs import RunFolder, new_run, only_one, run_of_digest, use_run
+from ova.heads.training.device import choose_device
+from ova.heads.training.history import write_history
+from ova.heads.training.members import Job, assemble, fit_member, initial_network, input_spec, plan_balances
+from ova.heads.training.plan import HeadPlan, plan_head, store_spec
+from ova.heads.training.pos_weight import Balance
+from ova.heads.training.record import make_record, write_all_scores
+from ova.heads.training.trackers import OnEpoch, tracking
+from ova.progress import Progress, Silent
+from ova.storage import write_csv, write_json, write_tensors
+from ova.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class HeadOutcome:
+    """How the training of one head ended."""
+
+    name: str
+    status: str
+    """trained, kept (nothing had changed), skipped, failed, or interrupted."""
+    reason: str | None = None
+    run: str | None = None
+
+
+def train_head(
+    workspace: Workspace,
+    dataset: Dataset,
+    name: str,
+    *,
+    device: str = "auto",
+    again: bool = False,
+    trackers: Sequence[str] = (),
+    progress: Progress | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> HeadOutcome:
+    """Train, score and calibrate one head; go on with an interrupted training, keep a finished one.
+
+    Args:
+        workspace: Where recipes and runs lie.
+        dataset: Opened with a pixel store in the form that this head reads.
+        name: Name of the head's recipe.
+        device: auto, cpu, cuda, cuda:N or mps.
+        again: Train anew even if nothing has changed since the last run.
+        trackers: What else is told of every epoch, see `ova.heads.training.trackers`.
+        progress: Told after every epoch.
+        should_stop: Asked after every step.
+
+    Raises:
+        OvaError: See its subclasses; what was reached so far is kept.
+    """
+    progress = progress or Silent()
+    plan = plan_head(workspace, dataset, name)
+    run = None if again else run_of_digest(workspace, name, plan.digest)
+    if run is not None and run.finished:
+        if not run.calibration.is_file():
+            calibrate_run(run, plan.recipe.calibration)
+        use_run(workspace, name, run)
+        # The label table may have changed where other heads read it.
+        _write_origin(workspace, run, dataset, plan)
+        return HeadOutcome(name, "kept", run=run.path.name)
+    balances = plan_balances(plan)
+    run = run or _begin_run(workspace, dataset, plan)
+    with (
+        only_one(run.lock, f"{run.path} is being trained by another process; wait or stop it"),
+        tracking(trackers, workspace, plan, run) as on_epoch,
+    ):
+        _train(
+            workspace, dataset, plan, balances, run, choose_device(device), progress, should_stop, on_epoch
+        )
+        calibrate_run(run, plan.recipe.calibration)
+        use_run(workspace, name, run)
+    return HeadOutcome(name, "trained", run=run.path.name)
+
+
+def _train(
+    workspace: Workspace,
+    dataset: Dataset,
+    plan: HeadPlan,
+    balances: list[Balance],
+    run: RunFolder,
+    device: torch.device,
+    progress: Progress,
+    should_stop: Callable[[], bool],
+    on_epoch: OnEpoch | None,
+) -> None:
+    store = dataset.stores[store_spec(plan.recipe)]
+    backbone, size = plan.recipe.backbone, plan.recipe.input.shape
+    channels = plan.recipe.input.channels
+    classifier = classifier_keys(backbone.name, channels=channels, size=size)
+    job = Job(plan, store, input_spec(plan, store), classifier, device, run, on_epoch)
+    for line in _describe(plan, balances):
+        progress.say(f"{plan.name}: {line}")
+
+    fitted, origin = [], None
+    for member, balance in enumerate(balances):
+        network, origin = initial_network(workspace, job, member)
+        if not member and origin.source != "scratch":
+            progress.say(f"{plan.name}: {_describe_weights(origin)}")
+        fitted.append(fit_member(network, job, fitted, balance, progress, should_stop))
+    assert origin is not None  # noqa: S101 (a plan has at least one member)
+    head = assemble(job, fitted)
+    write_history(run.history, [part.history for part in fitted])
+    write_all_scores(job, head)
+    digest = write_tensors(run.weights, head.tensors(), {"name": plan.name, "label": plan.recipe.label})
+    record = make_record(job, fitted, balances, origin, digest, dataset.recipe)
+    write_json(run.record, record.model_dump(mode="json"))
+    run.forget_members(len(fitted))
+
+
+def _begin_run(workspace: Workspace, dataset: Dataset, plan: HeadPlan) -> RunFolder:
+    run = new_run(workspace, plan.name)
+    rows = sorted(
+        (image, name, dataset.facts[image].pixels_blake3)
+        for name, part in plan.parts.items()
+        for image in part.images
+    )
+    write_csv(run.rows, ("image", "part", "pixels_blake3"), rows)
+    _write_origin(workspace, run, dataset, plan)
+    return run
+
+
+def _write_origin(workspace: Workspace, run: RunFolder, dataset: Dataset, plan: HeadPlan) -> None:
+    """Say what a run is made from, so that `ova list` can tell without reading tables or pixels."""
+    origin = {
+        "digest": plan.digest,
+        "recipe": plan.recipe.training_digest(),
+        "labels": labels_digest(workspace, dataset.root, dataset.recipe),
+        "ova_version": ova.__version__,
+        "threads": torch.get_num_threads(),
+    }
+    write_json(run.origin, origin)
+
+
+def _describe_weights(origin: WeightsOrigin) -> str:
+    licence = origin.licence or "unknown"
+    limit = " (not for commercial use)" if is_non_commercial(origin.licence) else ""
+    return f"starts from {origin.source}, licence {licence}{limit}"
+
+
+def _describe(plan: HeadPlan, balances: list[Balance]) -> list[str]:
+    """Say what the first member is trained on; other folds differ by a few rows, and head.json tells all."""
+    training = plan.join(plan.members[0][0])
+    text = f"{training.positives} positives, {training.negatives} negatives in training"
+    if len(balances) > 1:
+        text += f" of the first of {len(balances)} folds"
+    if plan.unknown:
+        text += f", {plan.unknown} unknown left out"
+    weight, *others = balances[0].lines
+    return [f"{text}; {weight}", *others]

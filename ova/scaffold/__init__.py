@@ -1,0 +1,1 @@
+"""A new workspace from what a person says of labels and images."""
