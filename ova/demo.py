@@ -24,7 +24,7 @@ from ova.workspace import Workspace
 
 ENSEMBLE = "solar-cell"
 CELLS = 1200
-SIDE = 96
+CELL_SIDE = 96
 DATASET: dict[str, Any] = {"root": "cells", "labels": "data.csv"}
 _FLIPS: dict[str, Any] = {"augment": {"flips": True}, "scoring": {"views": "flips"}}
 HEADS: dict[str, dict[str, Any]] = {
@@ -124,7 +124,7 @@ def _make_workspace(
     if workspace.root.exists() and any(workspace.root.iterdir()):
         raise RecipeError(f"{workspace.root} is not empty and no demo; name another folder: ova demo DIR")
     progress.start("generating cells", 2)
-    drawn = draw_cells(cells, size=SIDE)
+    drawn = draw_cells(cells, size=CELL_SIDE)
     progress.advance("generating cells", 1)
     write_cells(workspace.root / "data" / DATASET["root"], drawn)
     progress.advance("generating cells", 2)

@@ -21,7 +21,7 @@ LAYERS = [
     {"ensembles"},
     {"heads"},
     {"data"},
-    {"recipes", "metrics", "storage", "spreadsheets", "digests", "workspace", "errors", "progress"},
+    {"arrays", "recipes", "metrics", "storage", "spreadsheets", "digests", "workspace", "errors", "progress"},
 ]
 WRITER = "ova.storage"
 
@@ -206,7 +206,7 @@ def test_lowest_layer_stands_on_errors_and_digests_alone():
     for module in SOURCES:
         if module != "ova" and layer_of(module) == len(LAYERS) - 1:
             used = {name for name in imports_of(tree_of(module)) if name.startswith("ova.")}
-            assert used <= {"ova.errors", "ova.digests"}, module
+            assert used <= {"ova.arrays", "ova.errors", "ova.digests"}, module
 
 
 def test_no_cycle_when_modules_are_imported():
@@ -253,6 +253,22 @@ def test_a_folder_holds_at_most_sixteen_modules():
 @EVERY_MODULE
 def test_a_module_has_at_most_350_lines(module):
     assert len(SOURCES[module].read_text(encoding="utf-8").splitlines()) <= 350
+
+
+def test_a_public_name_has_one_meaning():
+    """A command has the name of the function that it calls, so the command line may say a name again."""
+    homes: dict[str, set[str]] = {}
+    for module in SOURCES:
+        if not module.startswith("ova.cli."):
+            for node in tree_of(module).body:
+                targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", node)]
+                names = {getattr(target, "id", getattr(target, "name", "_")) for target in targets}
+                for name in names:
+                    homes.setdefault(name, set()).add(module)
+    assert homes["FloatArray"] == {"ova.arrays"}
+    assert homes["calibrate_scores"] == {"ova.heads.calibration.calibrate_scores"}
+    twice = {name: sorted(where) for name, where in homes.items() if len(where) > 1 and name[0] != "_"}
+    assert not twice
 
 
 @EVERY_MODULE

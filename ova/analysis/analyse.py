@@ -13,9 +13,9 @@ from ova.analysis.gather import Tested, groups_of, read_belonging, read_tested, 
 from ova.analysis.head_plots import write_plots
 from ova.analysis.head_result import HeadEvidence
 from ova.analysis.measures.files import write_measures
-from ova.analysis.measures.head import HeadMaterial, measure_head
+from ova.analysis.measures.head import HeadRun, measure_head
 from ova.analysis.measures.several_heads import measure_across
-from ova.analysis.measures.values import Baseline, Cost
+from ova.analysis.measures.values import Baseline, TrainingCost
 from ova.analysis.report.files import HeadSource, write_report
 from ova.analysis.report.heat import require_captum
 from ova.analysis.result import Analysis, analyse_heads, write_tables
@@ -205,15 +205,15 @@ def with_measures(
     return replace(analysis, measures=tuple(measures), across=across)
 
 
-def _material(head: Tested, belonging: Mapping[str, str]) -> HeadMaterial:
+def _material(head: Tested, belonging: Mapping[str, str]) -> HeadRun:
     record, held_out = head.record, read_scores(head.run.scores)
     megabytes = head.run.weights.stat().st_size / 1e6 if head.run.weights.is_file() else None
-    return HeadMaterial(
+    return HeadRun(
         test=head.evidence,
         calibration=head.calibration,
         held_out=held_out,
         groups=groups_of(held_out.images, belonging),
         history=read_csv(head.run.history),
         proper_loss=record.recipe.balance.proper,
-        cost=Cost(record.seconds, megabytes, record.members, record.device),
+        cost=TrainingCost(record.seconds, megabytes, record.members, record.device),
     )

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from ova.analysis.gather import Tested
 from ova.analysis.measures.binary import measured_average_precision
 from ova.analysis.measures.f1 import measured_f1
-from ova.analysis.measures.values import Baseline, Measured
+from ova.analysis.measures.values import Baseline, MeasuredValue
+from ova.arrays import FloatArray
 from ova.data.dataset import Dataset, open_dataset
 from ova.data.images.store import StoreSpec
 from ova.data.split.split import TRAIN, VALIDATION
@@ -34,13 +35,12 @@ from ova.progress import Progress
 from ova.storage import read_csv
 from ova.workspace import Workspace
 
-SIDE = 24
-_SPEC = StoreSpec(SIDE, SIDE, 1)
+GREY_SIDE = 24
+_SPEC = StoreSpec(GREY_SIDE, GREY_SIDE, 1)
 MOST_ROWS = 5_000
-KINDS = ("support vector machine", "random forest", "multi-layer perceptron")
+BASELINE_KINDS = ("support vector machine", "random forest", "multi-layer perceptron")
 _TREES = 300
 _SEED = 20_261_121
-FloatArray = NDArray[np.float64]
 
 
 def trained_baselines(
@@ -60,19 +60,19 @@ def trained_baselines(
         DataError: Images of a run are gone, or have lost their label.
     """
     dataset = open_dataset(workspace, [_SPEC], progress)
-    progress.start("training baselines", len(tested) * len(KINDS))
+    progress.start("training baselines", len(tested) * len(BASELINE_KINDS))
     found: dict[str, tuple[Baseline, ...]] = {}
     for number, head in enumerate(tested):
         members, test = _material(head, dataset)
         models: list[Baseline] = []
-        for kind in KINDS:
+        for kind in BASELINE_KINDS:
             models.append(classical_baseline(kind, members, test, head.calibration))
-            progress.advance("training baselines", number * len(KINDS) + len(models))
+            progress.advance("training baselines", number * len(BASELINE_KINDS) + len(models))
         found[head.name] = tuple(models)
     return found
 
 
-def _material(head: Tested, dataset: Dataset) -> tuple[list[tuple[Pixels, Pixels]], Pixels]:
+def _material(head: Tested, dataset: Dataset) -> tuple[list[tuple[GreyPixels, GreyPixels]], GreyPixels]:
     parts: dict[str, list[str]] = {}
     for row in read_csv(head.run.rows):
         parts.setdefault(row["part"], []).append(row["image"])
@@ -91,7 +91,7 @@ def _material(head: Tested, dataset: Dataset) -> tuple[list[tuple[Pixels, Pixels
     ], test
 
 
-def _pixels(dataset: Dataset, head: Tested, images: list[str], label_of: Mapping[str, int]) -> Pixels:
+def _pixels(dataset: Dataset, head: Tested, images: list[str], label_of: Mapping[str, int]) -> GreyPixels:
     gone = [image for image in images if image not in dataset.facts or label_of.get(image) not in (0, 1)]
     if gone:
         raise DataError(
@@ -101,16 +101,16 @@ def _pixels(dataset: Dataset, head: Tested, images: list[str], label_of: Mapping
     images = sorted(images)
     store = dataset.stores[_SPEC]
     values = store.read(store.rows(images)).reshape(len(images), -1).astype(np.float32) / 255.0
-    return Pixels(values, np.array([label_of[image] for image in images], np.int8))
+    return GreyPixels(values, np.array([label_of[image] for image in images], np.int8))
 
 
-def _joined(parts: Sequence[Pixels]) -> Pixels:
+def _joined(parts: Sequence[GreyPixels]) -> GreyPixels:
     labels: NDArray[np.int8] = np.concatenate([part.labels for part in parts])
-    return Pixels(np.concatenate([part.values for part in parts]), labels)
+    return GreyPixels(np.concatenate([part.values for part in parts]), labels)
 
 
 @dataclass(frozen=True, eq=False)
-class Pixels:
+class GreyPixels:
     """Images of some rows, and their labels."""
 
     values: NDArray[np.float32]
@@ -120,12 +120,12 @@ class Pixels:
 
 
 def classical_baseline(
-    kind: str, members: Sequence[tuple[Pixels, Pixels]], test: Pixels, like: Calibration
+    kind: str, members: Sequence[tuple[GreyPixels, GreyPixels]], test: GreyPixels, like: Calibration
 ) -> Baseline:
     """Train, threshold and judge one kind of model.
 
     Args:
-        kind: One of `KINDS`.
+        kind: One of `BASELINE_KINDS`.
         members: (training rows, rows to choose the threshold by) of every fold, or of the one split.
         test: Rows to judge.
         like: The head's calibration, of which objective and method are taken.
@@ -135,7 +135,7 @@ def classical_baseline(
     """
     started = time.monotonic()
     if any(len(np.unique(training.labels)) < 2 for training, _ in members):
-        missing = Measured(None, reason="a training part has labels of one kind only")
+        missing = MeasuredValue(None, reason="a training part has labels of one kind only")
         return Baseline(kind, missing, missing)
     held_out, judged = [], []
     for training, rest in members:
@@ -149,7 +149,7 @@ def classical_baseline(
     try:
         threshold = _choose(np.concatenate(held_out), labels, like)
     except DataError as error:
-        return Baseline(kind, Measured(None, reason=str(error)), ranked, seconds)
+        return Baseline(kind, MeasuredValue(None, reason=str(error)), ranked, seconds)
     return Baseline(kind, measured_f1(Counts.of(test.labels, threshold.decide(scores))), ranked, seconds)
 
 
@@ -159,7 +159,7 @@ def _choose(scores: FloatArray, labels: NDArray[np.int8], like: Calibration) -> 
     return choose_threshold(scores, labels, objective=objective, method=method, confidence=confidence)
 
 
-def _fit(kind: str, training: Pixels) -> Any:
+def _fit(kind: str, training: GreyPixels) -> Any:
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings():
@@ -192,7 +192,7 @@ def _score(model: Any, pixels: NDArray[np.float32]) -> FloatArray:
     return np.log(inside / (1.0 - inside))
 
 
-def _at_most(training: Pixels) -> Pixels:
+def _at_most(training: GreyPixels) -> GreyPixels:
     """Keep 5,000 rows, at most half of them positive: the cost of kernels grows with the square."""
     if len(training.labels) <= MOST_ROWS:
         return training
@@ -202,4 +202,4 @@ def _at_most(training: Pixels) -> Pixels:
     drawn = [draw.choice(positives, few, replace=False)]
     drawn.append(draw.choice(negatives, MOST_ROWS - few, replace=False))
     rows = np.sort(np.concatenate(drawn))
-    return Pixels(training.values[rows], training.labels[rows])
+    return GreyPixels(training.values[rows], training.labels[rows])

@@ -18,8 +18,8 @@ from ova.errors import ArtefactError
 from ova.storage import write_bytes
 from ova.workspace import slug
 
-History = Sequence[Mapping[str, str]]
-Curve = dict[str, NDArray[np.float64]]
+HistoryRows = Sequence[Mapping[str, str]]
+EpochCurves = dict[str, NDArray[np.float64]]
 
 # Column of history.csv: (legend, colour, line style)
 _CURVES = {
@@ -33,7 +33,7 @@ def write_plots(
     folder: Path,
     evidence: Sequence[HeadEvidence],
     analysis: Analysis,
-    histories: Mapping[str, History],
+    histories: Mapping[str, HistoryRows],
     best_epochs: Mapping[str, Sequence[int]] | None = None,
 ) -> list[Path]:
     """Write precision-recall-NAME.png and, for heads with a history, loss-NAME.png.
@@ -90,7 +90,9 @@ def precision_recall_png(evidence: HeadEvidence, result: HeadResult) -> bytes:
         return png()
 
 
-def loss_curves_png(history_rows: History, name: str, *, best_epochs: Sequence[int] | None = None) -> bytes:
+def loss_curves_png(
+    history_rows: HistoryRows, name: str, *, best_epochs: Sequence[int] | None = None
+) -> bytes:
     """Draw the losses and, on a second axis, the validation average precision against the epoch.
 
     Args:
@@ -163,7 +165,7 @@ def _precision_recall_steps(
 
 
 def _draw_member(
-    axes: Axes, precision_axes: Axes, curve: Curve, best: int | None, *, thin: bool, named: bool
+    axes: Axes, precision_axes: Axes, curve: EpochCurves, best: int | None, *, thin: bool, named: bool
 ) -> None:
     epochs = curve["epoch"]
     for column, (legend, colour, line) in _CURVES.items():
@@ -181,7 +183,7 @@ def _draw_member(
         axes.axvline(epochs[best], color=GREY, linestyle=":", linewidth=1)
 
 
-def _read_history(rows: History, name: str) -> dict[int, Curve]:
+def _read_history(rows: HistoryRows, name: str) -> dict[int, EpochCurves]:
     """Sort rows into curves by member, in the order of their epochs; undefined cells become NaN."""
     members: dict[int, list[list[float]]] = defaultdict(list)
     try:
@@ -192,7 +194,7 @@ def _read_history(rows: History, name: str) -> dict[int, Curve]:
         raise ArtefactError(f"the history of head {name} is damaged: {error}; train it again") from error
     if not members:
         raise ArtefactError(f"the history of head {name} has no epochs; train it again")
-    curves: dict[int, Curve] = {}
+    curves: dict[int, EpochCurves] = {}
     for member, lines in sorted(members.items()):
         table = np.array(sorted(lines))
         table[~np.isfinite(table)] = np.nan
@@ -200,7 +202,7 @@ def _read_history(rows: History, name: str) -> dict[int, Curve]:
     return curves
 
 
-def _best_epoch(curve: Curve, member: int, best_epochs: Sequence[int] | None) -> int | None:
+def _best_epoch(curve: EpochCurves, member: int, best_epochs: Sequence[int] | None) -> int | None:
     """Position of the chosen epoch in the curve, or None if it is not there."""
     precision = curve["validation_average_precision"]
     if best_epochs is None:
@@ -210,7 +212,7 @@ def _best_epoch(curve: Curve, member: int, best_epochs: Sequence[int] | None) ->
     return int(positions[0]) if positions.size else None
 
 
-def _scale_losses(axes: Axes, members: Mapping[int, Curve]) -> None:
+def _scale_losses(axes: Axes, members: Mapping[int, EpochCurves]) -> None:
     """Show all losses, but cut off (and say so) a few spikes that would flatten everything else."""
     columns = ("train_loss", "validation_loss")
     losses = np.concatenate([curve[column] for curve in members.values() for column in columns])

@@ -78,7 +78,7 @@ def open_dataset(
             workspace.stores,
             known=known,
             decoding=source.decoding,
-            taking=cache,
+            measure_store=cache,
             progress=progress,
         )
     except UnreadableImages as error:

@@ -14,12 +14,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
+from ova.arrays import FloatArray
 from ova.errors import RecipeError
 
-FloatArray = NDArray[np.float64]
 _FORMS = "f1, f2, f0.5, cost 10:1, recall >= 0.9, precision >= 0.8, alarms <= 0.05"
 _NUMBER = r"(\d+(?:\.\d+)?)"
 

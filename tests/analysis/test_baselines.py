@@ -39,7 +39,7 @@ def test_baselines_learn_from_the_rows_of_the_run(trained, folds):
     workspace = trained(folds=folds) if folds else trained()
     head = read_tested(workspace, "spot")
     machine, *others = trained_baselines(workspace, [head], Silent())["spot"]
-    assert [each.name for each in (machine, *others)] == list(classical.KINDS)
+    assert [each.name for each in (machine, *others)] == list(classical.BASELINE_KINDS)
     # The same by hand: every fold's machine, averaged on the test rows.
     dataset = open_dataset(workspace, [StoreSpec(24, 24, 1)])
     store, spot = dataset.stores[StoreSpec(24, 24, 1)], dataset.table.column("spot")
@@ -68,7 +68,7 @@ def test_analysis_shows_them_if_asked_and_rows_that_are_gone_are_told(trained, r
     code, out, err = run_cli("-C", workspace.root, "analyse", "spot", "--baselines", "--json")
     assert code == 0, err
     names = [each["name"] for each in json.loads(out)["heads"][0]["baselines"]]
-    assert names == ["always yes", "chance at the prior", *classical.KINDS]
+    assert names == ["always yes", "chance at the prior", *classical.BASELINE_KINDS]
     code, out, _ = run_cli("-C", workspace.root, "analyse", "spot", "--json")
     assert len(json.loads(out)["heads"][0]["baselines"]) == 2
     table = workspace.root / "data" / "images" / "data.csv"

@@ -8,7 +8,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from ova.analysis import baselines as classical
-from ova.analysis.baselines import KINDS, Pixels, classical_baseline
+from ova.analysis.baselines import BASELINE_KINDS, GreyPixels, classical_baseline
 from ova.analysis.measures.f1 import measured_f1
 from ova.heads.calibration.calibrate_scores import calibrate_scores
 from ova.metrics import Counts
@@ -20,7 +20,7 @@ def draw(seed, rows=120, signal=0.5):
     labels = (generator.random(rows) < 0.25).astype(np.int8)
     values = generator.random((rows, 36)).astype(np.float32)
     values[:, :8] += signal * labels[:, None]
-    return Pixels(values, labels)
+    return GreyPixels(values, labels)
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def few_trees(monkeypatch):
 LIKE = calibrate_scores(np.linspace(-3, 3, 60), np.repeat([0, 1], 30))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", BASELINE_KINDS)
 def test_models_find_what_is_there_the_same_every_time_and_nothing_in_noise(kind):
     members = [(draw(1), draw(2))]
     found = classical_baseline(kind, members, draw(3), LIKE)
@@ -63,7 +63,7 @@ def test_scores_of_folds_are_pooled_for_the_threshold_and_averaged_for_the_test(
     for number, part in enumerate(parts):
         others = [other for other in range(3) if other != number]
         values = np.concatenate([parts[other].values for other in others])
-        members.append((Pixels(values, np.concatenate([parts[other].labels for other in others])), part))
+        members.append((GreyPixels(values, np.concatenate([parts[other].labels for other in others])), part))
     scores, held_out = np.zeros(120), []
     for training, rest in members:
         model = make_pipeline(StandardScaler(), SVC(class_weight="balanced"))

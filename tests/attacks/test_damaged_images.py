@@ -130,7 +130,9 @@ def test_none_reaches_the_loader_and_each_is_listed_with_its_reason(workspace):
     files = open_dataset_files(workspace)
     images = [f"images/{name}" for name in (*MUTANTS, *SOUND)]
     with pytest.raises(UnreadableImages):
-        examine_images(files, images, looks=[lambda index, _: sound.append(images[index])], processes=False)
+        examine_images(
+            files, images, pixel_measures=[lambda index, _: sound.append(images[index])], processes=False
+        )
     assert sorted(sound) == sorted(f"images/{name}" for name in SOUND)
     with pytest.raises(DataError) as caught:
         open_dataset(workspace, [SPEC])

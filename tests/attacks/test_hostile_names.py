@@ -96,7 +96,7 @@ def refusal_of_image(files: FolderFiles | ZipFiles, images: list[str]) -> str:
     """Every image but sound.png is refused, and none of them reaches a store."""
     seen: list[int] = []
     with pytest.raises(UnreadableImages) as caught:
-        examine_images(files, images, looks=[lambda index, _: seen.append(index)], workers=1)
+        examine_images(files, images, pixel_measures=[lambda index, _: seen.append(index)], workers=1)
     assert [image for image, _ in caught.value.problems] == [name for name in images if "sound" not in name]
     assert [images[index] for index in seen] == [name for name in images if "sound" in name]
     assert "\n" not in str(caught.value)

@@ -1,6 +1,6 @@
 """Every kind of image that is read, written byte by byte, with the digest of the pixels that it must give.
 
-The pixels are the same through the decoder, from a folder and from a zip. `tests/data/test_images.py` says by
+The pixels are the same through the decoder, from a folder and from a zip. `tests/data/images/test_images.py` says by
 formula what they are; the digests here notice when any of them changes, which is a new `PIXEL_FORMAT`.
 """
 

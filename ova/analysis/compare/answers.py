@@ -25,7 +25,7 @@ from ova.spreadsheets import neutralised, restore
 from ova.storage import read_csv, write_csv
 
 ANSWERS_FILE = "answers.csv"
-COLUMNS = ("label", "head", "image", "pixels_blake3", "truth", "score", "decision")
+ANSWER_COLUMNS = ("label", "head", "image", "pixels_blake3", "truth", "score", "decision")
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +110,7 @@ def write_answers(folder: Path, answers: Sequence[Answers]) -> Path:
             each.images, each.pixels, each.truth, each.scores, each.decisions, strict=True
         )
     ]
-    write_csv(path, COLUMNS, map(neutralised, sorted(rows, key=lambda row: row[:3])))
+    write_csv(path, ANSWER_COLUMNS, map(neutralised, sorted(rows, key=lambda row: row[:3])))
     return path
 
 

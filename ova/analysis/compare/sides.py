@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ova.analysis.compare.answers import ANSWERS_FILE, COLUMNS, Answers, read_answers, run_answers
+from ova.analysis.compare.answers import ANSWER_COLUMNS, ANSWERS_FILE, Answers, read_answers, run_answers
 from ova.analysis.compare.predicted import Truth, model_answers, read_predictions
 from ova.ensembles.runtime.manifest import MODEL_FILE
 from ova.ensembles.runtime.model import CombinedModel
@@ -97,7 +97,7 @@ def _file_side(truth: Truth, name: str, path: Path) -> Side:
     if path.suffix.lower() == ".csv":
         with path.open(encoding="utf-8", errors="replace") as file:
             first = file.readline().strip()
-        if first == ",".join(COLUMNS):
+        if first == ",".join(ANSWER_COLUMNS):
             return Side(name, f"analysis {path}", tuple(read_answers(path)))
     note = "it is not known what its model was trained on; only test rows of this workspace count for F1"
     return Side(name, f"predictions {path}", tuple(read_predictions(path, truth)), (note,))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ova.analysis.measures.f1 import measured_f1
-from ova.analysis.measures.values import Measured
+from ova.analysis.measures.values import MeasuredValue
 from ova.metrics import MEASURES, Counts, average_precision, wilson_interval
 
 _DRAWS = 20_000
@@ -42,7 +42,7 @@ _UNDEFINED = {
 }
 
 
-def binary_measures(labels: ArrayLike, scores: ArrayLike, decisions: ArrayLike) -> dict[str, Measured]:
+def binary_measures(labels: ArrayLike, scores: ArrayLike, decisions: ArrayLike) -> dict[str, MeasuredValue]:
     """Measure the decisions and the ranking of a head.
 
     Args:
@@ -61,18 +61,18 @@ def binary_measures(labels: ArrayLike, scores: ArrayLike, decisions: ArrayLike) 
     }
 
 
-def measured_average_precision(labels: ArrayLike, scores: ArrayLike) -> Measured:
+def measured_average_precision(labels: ArrayLike, scores: ArrayLike) -> MeasuredValue:
     """Average precision; its interval is Wilson's with the positives as the rows.
 
     Boyd, Eng and Page (2013) take the binomial variance AP (1 - AP) / positives; this is its score form.
     """
     value, positives = average_precision(labels, scores), int(np.sum(np.asarray(labels) == 1))
     if value is None:
-        return Measured(None, reason="no positive")
-    return Measured(value, *wilson_interval(value, positives))
+        return MeasuredValue(None, reason="no positive")
+    return MeasuredValue(value, *wilson_interval(value, positives))
 
 
-def roc_auc(labels: ArrayLike, scores: ArrayLike) -> Measured:
+def roc_auc(labels: ArrayLike, scores: ArrayLike) -> MeasuredValue:
     """Area under the ROC curve: the chance that a positive scores above a negative, ties half.
 
     The interval holds every area A from which the value is at most 1.96 deviations away, with the deviation
@@ -83,13 +83,13 @@ def roc_auc(labels: ArrayLike, scores: ArrayLike) -> Measured:
     truth = np.asarray(labels) == 1
     positives, negatives = int(truth.sum()), int((~truth).sum())
     if not positives or not negatives:
-        return Measured(None, reason="no positive" if not positives else "no negative")
+        return MeasuredValue(None, reason="no positive" if not positives else "no negative")
     ranks = rankdata(np.asarray(scores))
     value = (float(ranks[truth].sum()) - positives * (positives + 1) / 2) / (positives * negatives)
-    return Measured(value, *_area_interval(value, positives, negatives))
+    return MeasuredValue(value, *_area_interval(value, positives, negatives))
 
 
-def _measure(name: str, counts: Counts) -> Measured:
+def _measure(name: str, counts: Counts) -> MeasuredValue:
     if name == "f1":
         return measured_f1(counts)
     if name == "mcc":
@@ -100,19 +100,19 @@ def _measure(name: str, counts: Counts) -> Measured:
         part, rest = (getattr(counts, each) for each in _PROPORTIONS[name])
         right, all_rows, missing = part, part + rest, _UNDEFINED[name]
     if not all_rows:
-        return Measured(None, reason=missing if counts.total else "no labelled rows")
-    return Measured(right / all_rows, *wilson_interval(right / all_rows, all_rows))
+        return MeasuredValue(None, reason=missing if counts.total else "no labelled rows")
+    return MeasuredValue(right / all_rows, *wilson_interval(right / all_rows, all_rows))
 
 
-def _measured_mcc(counts: Counts) -> Measured:
+def _measured_mcc(counts: Counts) -> MeasuredValue:
     """Matthews correlation; its interval is of 20,000 draws of the four shares after Jeffreys' prior."""
     value = counts.mcc
     if value is None:
-        return Measured(None, reason=_why_no_mcc(counts))
+        return MeasuredValue(None, reason=_why_no_mcc(counts))
     cells = np.array([counts.tp, counts.fp, counts.fn, counts.tn], np.float64)
     draws = np.random.default_rng(_SEED).dirichlet(cells + 0.5, _DRAWS)
     low, high = np.percentile(_mcc(draws), [2.5, 97.5]).tolist()
-    return Measured(value, min(low, value), max(high, value))
+    return MeasuredValue(value, min(low, value), max(high, value))
 
 
 def _mcc(shares: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ova.analysis.measures.values import HonestF1, Measured
+from ova.analysis.measures.values import HonestF1, MeasuredValue
 from ova.errors import DataError
 from ova.heads.calibration.calibration import Calibration
 from ova.heads.calibration.ranking import FEWEST_POSITIVES
@@ -24,10 +24,10 @@ from ova.heads.calibration.threshold.choose_threshold import choose_threshold
 from ova.heads.recipe import KEPT_DEFAULT
 from ova.metrics import Counts, f1_interval
 
-FOLDS = 5
+NESTED_FOLDS = 5
 _SEED = 20_261_121
 Logits = NDArray[np.float64]
-Labels = NDArray[np.int8]
+LabelArray = NDArray[np.int8]
 
 
 class Decides(Protocol):
@@ -40,7 +40,7 @@ class Decides(Protocol):
 
 def honest_f1(
     logits: Logits,
-    labels: Labels,
+    labels: LabelArray,
     groups: Sequence[str],
     calibration: Calibration,
     test: Counts,
@@ -59,21 +59,21 @@ def honest_f1(
     """
     apparent = measured_f1(Counts.of(labels, calibration.decide(logits)))
 
-    def rule(scores: Logits, truth: Labels) -> Decides:
+    def rule(scores: Logits, truth: LabelArray) -> Decides:
         return _again(scores, truth, calibration, proper_loss)
 
     if calibration.adaptation is not None:
-        nested = Measured(None, reason="the threshold was adapted to images without labels")
+        nested = MeasuredValue(None, reason="the threshold was adapted to images without labels")
     elif calibration.method == KEPT_DEFAULT:  # nothing was chosen on these rows: nothing is too good
         nested = apparent
     else:
         nested = nested_f1(logits, labels, groups, rule)
-    return HonestF1(apparent, nested, measured_f1(test), FOLDS)
+    return HonestF1(apparent, nested, measured_f1(test), NESTED_FOLDS)
 
 
 def nested_f1(
-    logits: Logits, labels: Labels, groups: Sequence[str], rule: Callable[[Logits, Labels], Decides]
-) -> Measured:
+    logits: Logits, labels: LabelArray, groups: Sequence[str], rule: Callable[[Logits, LabelArray], Decides]
+) -> MeasuredValue:
     """Decide every fold by a threshold that was chosen on the other folds, and pool the counts.
 
     Args:
@@ -85,29 +85,29 @@ def nested_f1(
     pooled = Counts()
     folds = _folds(labels, groups)
     if not folds:
-        return Measured(None, reason=f"there are too few groups for {FOLDS} folds")
+        return MeasuredValue(None, reason=f"there are too few groups for {NESTED_FOLDS} folds")
     for others, fold in folds:
         positives = int(labels[others].sum())
         if positives < FEWEST_POSITIVES:
             reason = f"{positives} positives are left to choose a threshold by, {FEWEST_POSITIVES} are needed"
-            return Measured(None, reason=reason)
+            return MeasuredValue(None, reason=reason)
         try:
             chosen = rule(logits[others], labels[others])
         except DataError as error:
-            return Measured(None, reason=f"without a fold, no threshold can be chosen: {error}")
+            return MeasuredValue(None, reason=f"without a fold, no threshold can be chosen: {error}")
         pooled += Counts.of(labels[fold], chosen.decide(logits[fold]))
     return measured_f1(pooled)
 
 
-def measured_f1(counts: Counts) -> Measured:
+def measured_f1(counts: Counts) -> MeasuredValue:
     """F1 with its Wilson interval on the Jaccard index."""
     interval = f1_interval(counts)
     if interval is None:
-        return Measured(None, reason=counts.why_undefined_f1())
-    return Measured(counts.f1, *interval)
+        return MeasuredValue(None, reason=counts.why_undefined_f1())
+    return MeasuredValue(counts.f1, *interval)
 
 
-def _again(scores: Logits, truth: Labels, before: Calibration, proper_loss: bool) -> Decides:
+def _again(scores: Logits, truth: LabelArray, before: Calibration, proper_loss: bool) -> Decides:
     """Choose a threshold on other rows as it was done before."""
     return choose_threshold(
         scores,
@@ -120,19 +120,21 @@ def _again(scores: Logits, truth: Labels, before: Calibration, proper_loss: bool
     )
 
 
-def _folds(labels: Labels, groups: Sequence[str]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+def _folds(labels: LabelArray, groups: Sequence[str]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Part rows into (others, fold) by whole groups, stratified; nothing if there are too few groups."""
     from sklearn.model_selection import StratifiedKFold
 
     names, of_row = np.unique(np.array(groups, np.str_), return_inverse=True)
     positive = np.bincount(of_row, labels, len(names)) > 0
-    if max(positive.sum(), (~positive).sum()) < FOLDS:
+    if max(positive.sum(), (~positive).sum()) < NESTED_FOLDS:
         return []
     with warnings.catch_warnings():  # fewer positives than folds are told in words
         warnings.simplefilter("ignore", UserWarning)
-        parts = list(StratifiedKFold(FOLDS, shuffle=True, random_state=_SEED).split(names, positive))
+        parts = list(StratifiedKFold(NESTED_FOLDS, shuffle=True, random_state=_SEED).split(names, positive))
     fold_of_group = np.empty(len(names), np.intp)
     for number, (_, members) in enumerate(parts):
         fold_of_group[members] = number
     fold_of = fold_of_group[of_row]
-    return [(np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)) for fold in range(FOLDS)]
+    return [
+        (np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)) for fold in range(NESTED_FOLDS)
+    ]

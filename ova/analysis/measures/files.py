@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ova.analysis.argmax_result import Choices
-from ova.analysis.measures.values import Across, HeadMeasures, Measured
+from ova.analysis.measures.values import Across, HeadMeasures, MeasuredValue
 from ova.spreadsheets import neutralise
 from ova.storage import write_csv
 from ova.workspace import slug
@@ -72,7 +72,7 @@ def _figures(heads: Sequence[HeadMeasures], across: Across | None) -> Iterator[S
         yield ("", "micro_f1", *_cells(across.micro_f1))
 
 
-def all_figures(head: HeadMeasures) -> dict[str, Measured]:
+def all_figures(head: HeadMeasures) -> dict[str, MeasuredValue]:
     """Every figure of a head that is one number, by name; "f1" and its like are of the test rows."""
     figures = {"apparent_f1": head.f1.apparent, "nested_f1": head.f1.nested, **head.measures}
     if head.reliability is not None:
@@ -80,8 +80,8 @@ def all_figures(head: HeadMeasures) -> dict[str, Measured]:
         figures |= {"log_loss": found.log_loss, "brier": found.brier, "brier_skill": found.brier_skill}
         figures |= {"calibration_slope": found.slope, "calibration_intercept": found.intercept}
         if error is not None:
-            figures["calibration_error"] = Measured(error.value)
-            figures["calibration_error_if_right"] = Measured(error.null_mean, high=error.null_high)
+            figures["calibration_error"] = MeasuredValue(error.value)
+            figures["calibration_error_if_right"] = MeasuredValue(error.null_mean, high=error.null_high)
     for baseline in head.baselines:
         figures[f"{baseline.name}: f1"] = baseline.f1
         figures[f"{baseline.name}: average_precision"] = baseline.average_precision
@@ -90,11 +90,11 @@ def all_figures(head: HeadMeasures) -> dict[str, Measured]:
     return figures
 
 
-def _known(value: float | None) -> Measured:
-    return Measured(value, reason="not recorded" if value is None else None)
+def _known(value: float | None) -> MeasuredValue:
+    return MeasuredValue(value, reason="not recorded" if value is None else None)
 
 
-def _cells(figure: Measured) -> tuple[object, ...]:
+def _cells(figure: MeasuredValue) -> tuple[object, ...]:
     return (figure.value, figure.low, figure.high, figure.reason and neutralise(figure.reason))
 
 

@@ -14,7 +14,15 @@ from ova.analysis.measures.f1 import honest_f1, measured_f1
 from ova.analysis.measures.learning_curves import diagnose
 from ova.analysis.measures.reliability import reliability
 from ova.analysis.measures.sweep import score_histogram, sweep_thresholds
-from ova.analysis.measures.values import Baseline, Cost, HeadMeasures, Histogram, Measured, Sweep, as_json
+from ova.analysis.measures.values import (
+    Baseline,
+    HeadMeasures,
+    Histogram,
+    MeasuredValue,
+    Sweep,
+    TrainingCost,
+    as_json,
+)
 from ova.heads.calibration.calibration import Calibration
 from ova.heads.scores import Scores
 from ova.metrics import Counts, chance_f1
@@ -23,7 +31,7 @@ _CURVES = ("sweeps", "histograms")
 
 
 @dataclass(frozen=True, eq=False)
-class HeadMaterial:
+class HeadRun:
     """What the figures of a head are made from."""
 
     test: HeadEvidence
@@ -36,10 +44,10 @@ class HeadMaterial:
     """Rows of history.csv."""
     proper_loss: bool
     """As `calibrate_scores`."""
-    cost: Cost
+    cost: TrainingCost
 
 
-def measure_head(material: HeadMaterial) -> HeadMeasures:
+def measure_head(material: HeadRun) -> HeadMeasures:
     """Compute every figure of a head but those of trained baselines.
 
     Raises:
@@ -77,11 +85,11 @@ def free_baselines(test: HeadEvidence) -> tuple[Baseline, ...]:
     reason = None if chance is not None else yes.why_undefined_f1()
     return (
         Baseline("always yes", measured_f1(yes), ranking),
-        Baseline("chance at the prior", Measured(chance, reason=reason), ranking),
+        Baseline("chance at the prior", MeasuredValue(chance, reason=reason), ranking),
     )
 
 
-def _sweeps(material: HeadMaterial) -> tuple[Sweep, ...]:
+def _sweeps(material: HeadRun) -> tuple[Sweep, ...]:
     calibration, held_out, test = material.calibration, material.held_out, material.test
     interval = (calibration.threshold_low, calibration.threshold_high)
     parts = {"calibration": (held_out.labels, held_out.logits), "test": (test.labels, test.logits)}
@@ -92,7 +100,7 @@ def _sweeps(material: HeadMaterial) -> tuple[Sweep, ...]:
     return tuple(each for each in swept if each is not None)
 
 
-def _histograms(material: HeadMaterial) -> tuple[Histogram, ...]:
+def _histograms(material: HeadRun) -> tuple[Histogram, ...]:
     parts = {"calibration": material.held_out, "test": material.test}
     drawn = [score_histogram(part.labels, part.logits, rows=rows) for rows, part in parts.items()]
     return tuple(each for each in drawn if each is not None)

@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
-from ova.analysis.measures.values import Finding
+from ova.analysis.measures.values import Diagnosis
+from ova.arrays import FloatArray
 from ova.errors import ArtefactError
 
 FEWEST_EPOCHS = 4
@@ -25,7 +25,6 @@ _RISE = 0.2  # a loss that rises by more than this share is rising
 _GAP = 2.0  # a validation loss so many times the training loss is far from it
 _BARELY = 0.02  # a loss that falls by less than this share has not fallen
 _STILL = 0.05  # of the whole fall, in the last quarter: still falling
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +37,7 @@ class _Curves:
     precision: FloatArray
 
 
-def diagnose(history: Sequence[Mapping[str, str]], name: str) -> tuple[Finding, ...]:
+def diagnose(history: Sequence[Mapping[str, str]], name: str) -> tuple[Diagnosis, ...]:
     """Say what the history of a head shows.
 
     Args:
@@ -62,8 +61,8 @@ def diagnose(history: Sequence[Mapping[str, str]], name: str) -> tuple[Finding, 
             where = (
                 f"In {len(texts)} of {len(networks)} networks, such as this: " if len(networks) > 1 else ""
             )
-            findings.append(Finding(kind, where + texts[0] + _ADVICE[kind]))
-    return tuple(findings) or (Finding("sound", "Losses fall and flatten out; nothing stands out."),)
+            findings.append(Diagnosis(kind, where + texts[0] + _ADVICE[kind]))
+    return tuple(findings) or (Diagnosis("sound", "Losses fall and flatten out; nothing stands out."),)
 
 
 def _diverging(curves: _Curves) -> str | None:

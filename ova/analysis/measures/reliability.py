@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize, root_scalar
 from scipy.special import expit
 
-from ova.analysis.measures.values import CalibrationError, Measured, Reliability, ReliabilityCurve
+from ova.analysis.measures.values import CalibrationError, MeasuredValue, Reliability, ReliabilityCurve
+from ova.arrays import FloatArray
 
-FloatArray = NDArray[np.float64]
 _Z = 1.959963984540054
 _MOST_CELLS = 1_000
 _MOST_POINTS = 500
@@ -37,7 +37,7 @@ def reliability(labels: ArrayLike, log_odds: ArrayLike) -> Reliability:
     """
     truth, z = np.asarray(labels, np.float64), np.asarray(log_odds, np.float64)
     if not truth.size:
-        missing = Measured(None, reason="no labelled rows")
+        missing = MeasuredValue(None, reason="no labelled rows")
         return Reliability(missing, missing, missing, missing, missing, None, None)
     losses = np.logaddexp(0.0, z) - truth * z
     errors = (expit(z) - truth) ** 2
@@ -53,23 +53,23 @@ def reliability(labels: ArrayLike, log_odds: ArrayLike) -> Reliability:
     )
 
 
-def _mean(values: FloatArray) -> Measured:
+def _mean(values: FloatArray) -> MeasuredValue:
     """Mean with its normal interval, which stays at or above 0."""
     mean = float(values.mean())
     half = _Z * float(values.std()) / float(np.sqrt(values.size))
-    return Measured(mean, max(mean - half, 0.0), mean + half)
+    return MeasuredValue(mean, max(mean - half, 0.0), mean + half)
 
 
-def _skill(errors: FloatArray, truth: FloatArray) -> Measured:
+def _skill(errors: FloatArray, truth: FloatArray) -> MeasuredValue:
     """1 - Brier / (share (1 - share)), with the interval of the delta method."""
     share = float(truth.mean())
     spread = share * (1.0 - share)
     if spread == 0.0:
-        return Measured(None, reason="no positive" if share == 0.0 else "no negative")
+        return MeasuredValue(None, reason="no positive" if share == 0.0 else "no negative")
     ratio = float(errors.mean()) / spread
     moved = (ratio * ((1.0 - 2.0 * share) * (truth - share)) - (errors - errors.mean())) / spread
     half = _Z * float(moved.std()) / float(np.sqrt(errors.size))
-    return Measured(1.0 - ratio, 1.0 - ratio - half, min(1.0 - ratio + half, 1.0))
+    return MeasuredValue(1.0 - ratio, 1.0 - ratio - half, min(1.0 - ratio + half, 1.0))
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _ece(cells: _Cells, positives: FloatArray, edges: NDArray[np.intp]) -> Float
     return np.abs(gaps).sum(axis=1) / cells.rows.sum()
 
 
-def cox_slope(truth: FloatArray, log_odds: FloatArray) -> Measured:
+def cox_slope(truth: FloatArray, log_odds: FloatArray) -> MeasuredValue:
     """Slope with its Wald interval.
 
     Args:
@@ -150,10 +150,12 @@ def cox_slope(truth: FloatArray, log_odds: FloatArray) -> Measured:
         Undefined where positives and negatives do not overlap: any steeper slope would fit better still.
     """
     if reason := _one_sided(truth):
-        return Measured(None, reason=reason)
+        return MeasuredValue(None, reason=reason)
     positive, negative = log_odds[truth == 1], log_odds[truth == 0]
     if positive.min() >= negative.max() or positive.max() <= negative.min():
-        return Measured(None, reason="positives and negatives do not overlap, so that no slope is too steep")
+        return MeasuredValue(
+            None, reason="positives and negatives do not overlap, so that no slope is too steep"
+        )
     mean, spread = float(log_odds.mean()), float(log_odds.std())
     design = np.column_stack([np.ones(truth.size), (log_odds - mean) / spread])
     start = np.array([np.log(truth.mean() / (1.0 - truth.mean())), 0.0])
@@ -163,13 +165,13 @@ def cox_slope(truth: FloatArray, log_odds: FloatArray) -> Measured:
     )  # fmt: skip
     covariance = np.linalg.inv(_hessian(found.x, design, truth))
     slope, half = float(found.x[1]) / spread, _Z * float(np.sqrt(covariance[1, 1])) / spread
-    return Measured(slope, slope - half, slope + half)
+    return MeasuredValue(slope, slope - half, slope + half)
 
 
-def cox_intercept(truth: FloatArray, log_odds: FloatArray) -> Measured:
+def cox_intercept(truth: FloatArray, log_odds: FloatArray) -> MeasuredValue:
     """Intercept at slope 1, with its Wald interval; arguments as `cox_slope`."""
     if reason := _one_sided(truth):
-        return Measured(None, reason=reason)
+        return MeasuredValue(None, reason=reason)
 
     def excess(shift: float) -> float:
         return float(expit(log_odds + shift).sum() - truth.sum())
@@ -179,7 +181,7 @@ def cox_intercept(truth: FloatArray, log_odds: FloatArray) -> Measured:
     shift = float(root_scalar(excess, bracket=between, xtol=1e-12).root)
     p = expit(log_odds + shift)
     half = _Z / float(np.sqrt((p * (1.0 - p)).sum()))
-    return Measured(shift, shift - half, shift + half)
+    return MeasuredValue(shift, shift - half, shift + half)
 
 
 def _one_sided(truth: FloatArray) -> str | None:

@@ -24,16 +24,16 @@ from numpy.typing import NDArray
 
 from ova.analysis.head_result import HeadEvidence
 from ova.analysis.measures.f1 import measured_f1
-from ova.analysis.measures.values import Across, CoOccurrence, Measured, Slice
+from ova.analysis.measures.values import Across, CoOccurrence, MeasuredValue, Slice
+from ova.arrays import FloatArray
 from ova.data.labels.table import UNKNOWN
 from ova.metrics import Counts, Interval, f1_interval, proportion_interval, wilson_interval
 
 MOST_OTHERS = 10
 
-Table = NDArray[np.int8]
+AnswerTable = NDArray[np.int8]
 _DRAWS = 1_000
 _SEED = 20_261_121
-FloatArray = NDArray[np.float64]
 
 
 def measure_across(heads: Sequence[HeadEvidence], belonging: Mapping[str, str] | None = None) -> Across:
@@ -58,13 +58,13 @@ def measure_across(heads: Sequence[HeadEvidence], belonging: Mapping[str, str] |
     return Across(macro, micro, _co_occurrence(names, truth, answers), _slices(names, truth, answers))
 
 
-def _co_occurrence(names: tuple[str, ...], truth: Table, answers: Table) -> CoOccurrence:
+def _co_occurrence(names: tuple[str, ...], truth: AnswerTable, answers: AnswerTable) -> CoOccurrence:
     known, have, say = ((table).astype(np.int64) for table in (truth != UNKNOWN, truth == 1, answers == 1))
     known, have, say = (tuple(map(tuple, (table.T @ table).tolist())) for table in (known, have, say))
     return CoOccurrence(names, known, have, say)
 
 
-def _slices(names: tuple[str, ...], truth: Table, answers: Table) -> tuple[Slice, ...]:
+def _slices(names: tuple[str, ...], truth: AnswerTable, answers: AnswerTable) -> tuple[Slice, ...]:
     """Judge every head with and without each other label, at most the ten that it meets most often."""
     slices = []
     for column, name in enumerate(names):
@@ -82,13 +82,13 @@ def _slices(names: tuple[str, ...], truth: Table, answers: Table) -> tuple[Slice
 def _slice(name: str, other: str, present: bool, counts: Counts) -> Slice:
     interval = proportion_interval(counts.tp, counts.positives)
     reason = None if interval else "no positive"
-    recall = Measured(counts.recall, *(interval or (None, None)), reason=reason)
+    recall = MeasuredValue(counts.recall, *(interval or (None, None)), reason=reason)
     return Slice(name, other, present, counts.positives, counts.negatives, measured_f1(counts), recall)
 
 
 def averaged_f1(
     truth: NDArray[np.int8], answers: NDArray[np.int8], groups: Sequence[str]
-) -> tuple[Measured, Measured]:
+) -> tuple[MeasuredValue, MeasuredValue]:
     """Return macro and micro F1.
 
     Args:
@@ -103,7 +103,7 @@ def averaged_f1(
     yes, no, flagged = truth == 1, truth == 0, answers == 1
     parts = np.stack([yes & flagged, no & flagged, yes & ~flagged], axis=1)  # (n, 3, k)
     if not yes.any():
-        missing = Measured(None, reason="no head has a positive")
+        missing = MeasuredValue(None, reason="no head has a positive")
         return missing, missing
     drawn = _draw(parts, groups)
     total = parts.sum(axis=0)
@@ -120,7 +120,7 @@ def _draw(parts: NDArray[np.bool_], groups: Sequence[str]) -> FloatArray:
     return (weights @ patterns).reshape(_DRAWS, *parts.shape[1:]).astype(np.float64)
 
 
-def _macro(total: NDArray[np.int64], drawn: FloatArray) -> Measured:
+def _macro(total: NDArray[np.int64], drawn: FloatArray) -> MeasuredValue:
     tested = [column for column in range(total.shape[1]) if total[0, column] + total[2, column]]
     counts = [Counts(tp=int(tp), fp=int(fp), fn=int(fn)) for tp, fp, fn in total[:, tested].T]
     values = np.array([each.f1 for each in counts], np.float64)
@@ -128,7 +128,7 @@ def _macro(total: NDArray[np.int64], drawn: FloatArray) -> Measured:
     together = _correlations(drawn[:, :, tested])
     low, high = (float(np.sqrt(max(gap @ together @ gap, 0.0))) for gap in np.abs(bounds.T - values))
     mean, heads = float(values.mean()), len(tested)
-    return Measured(mean, max(mean - low / heads, 0.0), min(mean + high / heads, 1.0))
+    return MeasuredValue(mean, max(mean - low / heads, 0.0), min(mean + high / heads, 1.0))
 
 
 def _correlations(drawn: FloatArray) -> FloatArray:
@@ -144,7 +144,7 @@ def _correlations(drawn: FloatArray) -> FloatArray:
     return found
 
 
-def _micro(total: NDArray[np.int64], drawn: FloatArray) -> Measured:
+def _micro(total: NDArray[np.int64], drawn: FloatArray) -> MeasuredValue:
     tp, fp, fn = total.sum(axis=1).tolist()
     rows = tp + fp + fn
     jaccard = tp / rows
@@ -154,4 +154,4 @@ def _micro(total: NDArray[np.int64], drawn: FloatArray) -> Measured:
     effect = max(float(indices.var()) / binomial, 1.0) if binomial else 1.0
     low, high = wilson_interval(jaccard, rows / effect)
     interval = Interval(2 * low / (1 + low), 2 * high / (1 + high))
-    return Measured(2 * tp / (2 * tp + fp + fn), *interval)
+    return MeasuredValue(2 * tp / (2 * tp + fp + fn), *interval)

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ova.analysis.measures.values import Histogram, Sweep
+from ova.arrays import FloatArray
 from ova.heads.calibration.ranking import Ranking
 
 MOST_POINTS = 500
 BINS = 40
-FloatArray = NDArray[np.float64]
 
 
 def sweep_thresholds(

@@ -14,7 +14,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredValue:
     """A figure with its 95 % interval. None is undefined, never 0 or 1, and `reason` says why."""
 
     value: float | None
@@ -27,11 +27,11 @@ class Measured:
 class HonestF1:
     """Three F1 values of one head, each with its Wilson interval on the Jaccard index."""
 
-    apparent: Measured
+    apparent: MeasuredValue
     """On the calibration rows, at the threshold that was chosen on these very rows: too good."""
-    nested: Measured
+    nested: MeasuredValue
     """On the same rows, each decided by a threshold that the same rule chose without its fold: honest."""
-    test: Measured
+    test: MeasuredValue
     """On the test rows, at the threshold in use: honest."""
     folds: int
     """Folds of the nested estimate; no group is in two of them."""
@@ -116,15 +116,15 @@ class CalibrationError:
 class Reliability:
     """How well the calibrated probabilities hold on the test rows."""
 
-    log_loss: Measured
+    log_loss: MeasuredValue
     """Nats per row; lower is better."""
-    brier: Measured
+    brier: MeasuredValue
     """Mean squared error of the probability; lower is better."""
-    brier_skill: Measured
+    brier_skill: MeasuredValue
     """1 - Brier / Brier of always saying the share of positives: 0 is worthless, 1 is perfect."""
-    slope: Measured
+    slope: MeasuredValue
     """Of the log odds (Cox 1958): 1 is right, below 1 the head is too sure, above 1 not sure enough."""
-    intercept: Measured
+    intercept: MeasuredValue
     """Log odds that all probabilities are too low by (slope held at 1): 0 is right."""
     curve: ReliabilityCurve | None
     """None without rows."""
@@ -133,7 +133,7 @@ class Reliability:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """Something that the curves of a training say, in plain words."""
 
     kind: str
@@ -148,8 +148,8 @@ class Baseline:
 
     name: str
     """Such as "always yes", "chance at the prior", "random forest"."""
-    f1: Measured
-    average_precision: Measured
+    f1: MeasuredValue
+    average_precision: MeasuredValue
     seconds: float | None = None
     """Of its training, for trained ones."""
 
@@ -165,12 +165,12 @@ class Slice:
     """Whether the rows have the other label."""
     positives: int
     negatives: int
-    f1: Measured
-    recall: Measured
+    f1: MeasuredValue
+    recall: MeasuredValue
 
 
 @dataclass(frozen=True)
-class Cost:
+class TrainingCost:
     """What a head costs."""
 
     seconds: float | None
@@ -190,7 +190,7 @@ class HeadMeasures:
     name: str
     label: str
     f1: HonestF1
-    measures: dict[str, Measured]
+    measures: dict[str, MeasuredValue]
     """On test rows: the ten of `ova.metrics.MEASURES` by name, then "average_precision" and "roc_auc"."""
     reliability: Reliability | None
     """None where the head was analysed without a calibration."""
@@ -198,11 +198,11 @@ class HeadMeasures:
     """Of the calibration rows and the test rows; one without positives is left out."""
     histograms: tuple[Histogram, ...]
     """Of the calibration rows and the test rows."""
-    findings: tuple[Finding, ...]
+    findings: tuple[Diagnosis, ...]
     """What the training curves say; empty without a history."""
     baselines: tuple[Baseline, ...]
     """The two that cost nothing, and the trained ones if they were asked for."""
-    cost: Cost
+    cost: TrainingCost
 
 
 @dataclass(frozen=True)
@@ -222,9 +222,9 @@ class CoOccurrence:
 class Across:
     """Figures of several heads together, on test rows."""
 
-    macro_f1: Measured
+    macro_f1: MeasuredValue
     """Mean of the heads' F1 values that are defined: every head counts the same."""
-    micro_f1: Measured
+    micro_f1: MeasuredValue
     """F1 of all decisions together: frequent labels count more."""
     co_occurrence: CoOccurrence
     slices: tuple[Slice, ...]

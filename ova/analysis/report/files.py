@@ -7,13 +7,13 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ova.analysis.head_plots import History, loss_curves_png, precision_recall_png
+from ova.analysis.head_plots import HistoryRows, loss_curves_png, precision_recall_png
 from ova.analysis.head_result import HeadEvidence, HeadResult
 from ova.analysis.measures.values import HeadMeasures
 from ova.analysis.report.gallery import Thumbnails
-from ova.analysis.report.head import HeadMaterial
+from ova.analysis.report.head import HeadSection
 from ova.analysis.report.heat import HeatMap, heat_map
-from ova.analysis.report.mistakes import Judged, find_mistakes
+from ova.analysis.report.mistakes import JudgedImage, find_mistakes
 from ova.analysis.report.plots import curve_plots
 from ova.analysis.report.report import report_page
 from ova.analysis.result import Analysis
@@ -36,7 +36,7 @@ class HeadSource:
 
     evidence: HeadEvidence
     calibration: Calibration
-    history: History
+    history: HistoryRows
     best_epochs: Sequence[int]
 
 
@@ -66,7 +66,7 @@ def write_report(
         EnvironmentFault: The disk refuses, or captum is missing.
     """
     by_name = {source.evidence.name: source for source in sources}
-    heads: list[HeadMaterial] = []
+    heads: list[HeadSection] = []
     progress.start("drawing curves", len(sources))
     files: list[Path] = []
     for result, measures in zip(analysis.heads, analysis.measures, strict=True):
@@ -83,8 +83,8 @@ def write_report(
     return [page, *files]
 
 
-def _material(result: HeadResult, measures: HeadMeasures, source: HeadSource) -> HeadMaterial:
-    return HeadMaterial(
+def _material(result: HeadResult, measures: HeadMeasures, source: HeadSource) -> HeadSection:
+    return HeadSection(
         result=result,
         evidence=source.evidence,
         measures=measures,
@@ -95,7 +95,7 @@ def _material(result: HeadResult, measures: HeadMeasures, source: HeadSource) ->
     )
 
 
-def _write_head(folder: Path, head: HeadMaterial, precision_recall: bytes) -> list[Path]:
+def _write_head(folder: Path, head: HeadSection, precision_recall: bytes) -> list[Path]:
     name = slug(head.result.name)
     pictures = {key: plot.png for key, plot in head.plots.items()}
     pictures |= {"precision-recall": precision_recall, "loss": head.loss}
@@ -107,10 +107,10 @@ def _write_head(folder: Path, head: HeadMaterial, precision_recall: bytes) -> li
     return [folder / file for file in (*(f"{key}-{name}.png" for key in pictures), *tables)]
 
 
-_MISTAKE_COLUMNS = ("list", "rank", *(field.name for field in fields(Judged)))
+_MISTAKE_COLUMNS = ("list", "rank", *(field.name for field in fields(JudgedImage)))
 
 
-def _mistake_rows(head: HeadMaterial) -> list[list[Any]]:
+def _mistake_rows(head: HeadSection) -> list[list[Any]]:
     return [
         [name, rank, *neutralised(astuple(judged))]
         for name, several in head.mistakes.lists().items()
@@ -119,7 +119,7 @@ def _mistake_rows(head: HeadMaterial) -> list[list[Any]]:
 
 
 def _thumbnails(
-    workspace: Workspace, heads: Sequence[HeadMaterial], progress: Progress, *, heat_maps: bool
+    workspace: Workspace, heads: Sequence[HeadSection], progress: Progress, *, heat_maps: bool
 ) -> tuple[Thumbnails, list[str]]:
     """Read the images that are shown; if one cannot be read, none is shown and the page says why."""
     images = [image for head in heads for image in head.mistakes.images()]
@@ -132,7 +132,7 @@ def _thumbnails(
 
 
 def _heat_maps(
-    workspace: Workspace, heads: Sequence[HeadMaterial], pictures: Pictures, progress: Progress
+    workspace: Workspace, heads: Sequence[HeadSection], pictures: Pictures, progress: Progress
 ) -> dict[tuple[str, str], HeatMap]:
     wrong = {head.result.name: [*head.mistakes.false_alarms, *head.mistakes.missed] for head in heads}
     progress.start("heat maps", sum(map(len, wrong.values())))

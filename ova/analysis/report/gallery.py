@@ -13,7 +13,7 @@ from PIL import Image
 from ova.analysis.head_result import HeadResult
 from ova.analysis.html import photograph
 from ova.analysis.report.heat import HeatMap
-from ova.analysis.report.mistakes import Judged, Mistakes
+from ova.analysis.report.mistakes import JudgedImage, Mistakes
 from ova.data.images.contact_sheet import GridRow, picture_grid_png
 from ova.data.images.originals import Pictures
 
@@ -82,7 +82,7 @@ class Thumbnails:
         columns = [str(number + 1) for number in range(max((len(row.tiles) for row in rows), default=0))]
         return picture_grid_png([f"{result.name}: test images"], columns, rows) if rows else None
 
-    def _item(self, judged: Judged, result: HeadResult) -> dict[str, Any]:
+    def _item(self, judged: JudgedImage, result: HeadResult) -> dict[str, Any]:
         photo = self.photos.get(judged.image)
         heat = self.heat.get((result.name, judged.image))
         shown = [] if photo is None else [(photo, judged.image)]

@@ -10,7 +10,7 @@ from typing import Any
 from ova.analysis.head_result import HeadEvidence, HeadResult
 from ova.analysis.html import chart
 from ova.analysis.measures.f1 import measured_f1
-from ova.analysis.measures.values import HeadMeasures, Measured
+from ova.analysis.measures.values import HeadMeasures, MeasuredValue
 from ova.analysis.report.gallery import Thumbnails
 from ova.analysis.report.head_tables import head_tables, interval
 from ova.analysis.report.mistakes import Mistakes
@@ -30,7 +30,7 @@ _RULED = ("thresholds", "scores", "reliability")  # a threshold is a line in the
 
 
 @dataclass(frozen=True, eq=False)
-class HeadMaterial:
+class HeadSection:
     """What there is to show of one head."""
 
     result: HeadResult
@@ -43,7 +43,7 @@ class HeadMaterial:
     mistakes: Mistakes
 
 
-def head_content(head: HeadMaterial, thumbnails: Thumbnails) -> dict[str, Any]:
+def head_content(head: HeadSection, thumbnails: Thumbnails) -> dict[str, Any]:
     """Return what `report.html` shows of a head."""
     result = head.result
     rows = f"{result.positives:,} positives in {result.counts.total:,} test rows"
@@ -84,7 +84,7 @@ def _ruled(result: HeadResult) -> str:
     )
 
 
-def _facts(head: HeadMaterial) -> list[tuple[str, str]]:
+def _facts(head: HeadSection) -> list[tuple[str, str]]:
     honest, cost, by_rule = head.measures.f1, head.measures.cost, head.result.by_rule
     facts: list[tuple[str, str]] = []
     if by_rule is not None:
@@ -103,11 +103,11 @@ def _facts(head: HeadMaterial) -> list[tuple[str, str]]:
     return facts
 
 
-def _spread(figure: Measured) -> str:
+def _spread(figure: MeasuredValue) -> str:
     return f" ({interval(figure)})" if figure.low is not None else ""
 
 
-def _steps_json(head: HeadMaterial) -> dict[str, Any] | None:
+def _steps_json(head: HeadSection) -> dict[str, Any] | None:
     """Return the counts that the page's script needs, the lowest threshold first; None without a positive.
 
     Thresholds are written in digits that are enough to show.
@@ -128,7 +128,7 @@ def _steps_json(head: HeadMaterial) -> dict[str, Any] | None:
     }
 
 
-def _readout(head: HeadMaterial) -> list[tuple[str, str, str]]:
+def _readout(head: HeadSection) -> list[tuple[str, str, str]]:
     """Return name, field of the script, and value at the chosen threshold."""
     result, counts = head.result, head.result.counts
     probability = float(head.calibration.probability(result.threshold))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ova.analysis.head_result import HeadResult
-from ova.analysis.measures.values import HeadMeasures, Measured, Reliability
+from ova.analysis.measures.values import HeadMeasures, MeasuredValue, Reliability
 from ova.analysis.result import number
 from ova.analysis.statistics.tables import Table
 
@@ -35,7 +35,7 @@ def head_tables(result: HeadResult, measures: HeadMeasures) -> list[Table]:
     ]
 
 
-def interval(figure: Measured) -> str:
+def interval(figure: MeasuredValue) -> str:
     """Write an interval for people; empty where there is none."""
     return "" if figure.low is None or figure.high is None else f"{figure.low:.3f} to {figure.high:.3f}"
 

@@ -14,7 +14,7 @@ from ova.heads.calibration.calibration import Calibration
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedImage:
     """A head's answer on one test image."""
 
     image: str
@@ -40,13 +40,13 @@ class Mistakes:
         total_missed: How many there are in all.
     """
 
-    false_alarms: tuple[Judged, ...]
-    missed: tuple[Judged, ...]
-    doubtful: tuple[Judged, ...]
+    false_alarms: tuple[JudgedImage, ...]
+    missed: tuple[JudgedImage, ...]
+    doubtful: tuple[JudgedImage, ...]
     total_false_alarms: int
     total_missed: int
 
-    def lists(self) -> dict[str, tuple[Judged, ...]]:
+    def lists(self) -> dict[str, tuple[JudgedImage, ...]]:
         """Return the lists by name."""
         return {"false_alarms": self.false_alarms, "missed": self.missed, "doubtful": self.doubtful}
 
@@ -74,7 +74,7 @@ def find_mistakes(evidence: HeadEvidence, calibration: Calibration, top: int) ->
     missed = np.flatnonzero(wrong & ~evidence.decisions)
     distance = np.abs(scores - np.float32(evidence.threshold))
 
-    def judged(rows: Iterable[int], keys: NDArray[np.float64]) -> tuple[Judged, ...]:
+    def judged(rows: Iterable[int], keys: NDArray[np.float64]) -> tuple[JudgedImage, ...]:
         first = sorted(rows, key=lambda row: (keys[row], evidence.images[row]))[:top]
         return tuple(_judge(evidence, calibration, row) for row in first)
 
@@ -87,9 +87,9 @@ def find_mistakes(evidence: HeadEvidence, calibration: Calibration, top: int) ->
     )
 
 
-def _judge(evidence: HeadEvidence, calibration: Calibration, row: int) -> Judged:
+def _judge(evidence: HeadEvidence, calibration: Calibration, row: int) -> JudgedImage:
     logit = float(evidence.logits[row])
-    return Judged(
+    return JudgedImage(
         evidence.images[row],
         int(evidence.labels[row]),
         int(evidence.decisions[row]),

@@ -8,7 +8,7 @@ from typing import Any
 from ova.analysis.html import render_page
 from ova.analysis.measures.f1 import measured_f1
 from ova.analysis.report.gallery import Thumbnails
-from ova.analysis.report.head import HeadMaterial, head_content
+from ova.analysis.report.head import HeadSection, head_content
 from ova.analysis.report.head_tables import interval
 from ova.analysis.report.rule import rule_content
 from ova.analysis.report.several_heads import across_content
@@ -21,7 +21,7 @@ _ALONE = " F1 alone is what the head reaches at its own threshold, without the r
 
 
 def report_page(
-    analysis: Analysis, heads: Sequence[HeadMaterial], thumbnails: Thumbnails, notices: Sequence[str] = ()
+    analysis: Analysis, heads: Sequence[HeadSection], thumbnails: Thumbnails, notices: Sequence[str] = ()
 ) -> bytes:
     """Render the page.
 

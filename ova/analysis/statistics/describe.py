@@ -16,7 +16,7 @@ from ova.analysis.statistics.parts import Parts, count_by_part
 from ova.analysis.statistics.pixels import drawn_order, measure_pixels
 from ova.analysis.statistics.row_check import check_rows
 from ova.analysis.statistics.sizes import Sizes, measure_sizes
-from ova.analysis.statistics.values import Counts, Statistics
+from ova.analysis.statistics.values import DataCounts, Statistics
 from ova.data.dataset import Dataset
 from ova.data.images.store import StoreSpec
 from ova.data.labels.table import LabelTable
@@ -80,12 +80,12 @@ def measure(workspace: Workspace, dataset: Dataset, *, sample: int, progress: Pr
     return Statistics(counts, pixels, pairs)
 
 
-def count(workspace: Workspace, dataset: Dataset, split: Parts) -> Counts:
+def count(workspace: Workspace, dataset: Dataset, split: Parts) -> DataCounts:
     """Count labels, parts and sizes, and plan the balance of the heads; no image is decoded."""
     table = dataset.table
     labels = count_labels(table, most=100)
     sizes = Sizes.of(table.images, dataset.facts)
-    return Counts(
+    return DataCounts(
         rows=check_rows(dataset),
         labels=labels,
         parts=count_by_part(table, split, [each.label for each in labels.labels]),
@@ -100,7 +100,7 @@ def _training_rows(table: LabelTable, split: Parts) -> NDArray[np.intp]:
     return learnt[drawn_order([table.images[row] for row in learnt.tolist()])]
 
 
-def _forms(counts: Counts) -> Sequence[StoreSpec]:
+def _forms(counts: DataCounts) -> Sequence[StoreSpec]:
     """Return the form that is suggested, and what every head reads, each once."""
     suggestion = counts.sizes.suggestion
     suggested = StoreSpec(suggestion.height, suggestion.width, 3)

@@ -23,7 +23,7 @@ def write_statistics(folder: Path, dataset: Dataset, statistics: Statistics) -> 
         DataError: An image that the page shows has become unreadable.
         EnvironmentFault: The disk refuses.
     """
-    charts = draw(dataset, statistics)
+    charts = draw_charts(dataset, statistics)
     page = statistics_page(dataset, statistics, charts)
     files = [folder / "statistics.html", folder / "statistics.json"]
     write_bytes(files[0], page)
@@ -37,7 +37,7 @@ def write_statistics(folder: Path, dataset: Dataset, statistics: Statistics) -> 
     return tuple(files)
 
 
-def draw(dataset: Dataset, statistics: Statistics) -> dict[str, bytes]:
+def draw_charts(dataset: Dataset, statistics: Statistics) -> dict[str, bytes]:
     """Draw the charts that these data have, by name."""
     counts = statistics.counts
     sizes = Sizes.of(dataset.table.images, dataset.facts)

@@ -8,9 +8,9 @@ from typing import Any
 from ova.analysis.html import Picture, chart, photograph, render_page
 from ova.analysis.statistics import tables
 from ova.analysis.statistics.notices import notices
-from ova.analysis.statistics.pairs import Pair, Pairs
+from ova.analysis.statistics.pairs import ConfusablePairs, Pair
 from ova.analysis.statistics.pixels import PixelStatistics
-from ova.analysis.statistics.values import Counts, Statistics
+from ova.analysis.statistics.values import DataCounts, Statistics
 from ova.data.dataset import Dataset
 
 _SECTIONS = (
@@ -59,7 +59,7 @@ def statistics_page(dataset: Dataset, statistics: Statistics, charts: Mapping[st
     return render_page("statistics.html", content)
 
 
-def _lead(counts: Counts) -> str:
+def _lead(counts: DataCounts) -> str:
     parts = ", ".join(f"{images:,} {part}" for part, images in counts.parts.images.items())
     labels = (
         f"{len(counts.labels.labels):,} labels, {counts.labels.mean_positives:,.0f} positives each on average"
@@ -67,7 +67,7 @@ def _lead(counts: Counts) -> str:
     return f"{counts.rows.images:,} images with {labels}: {parts}."
 
 
-def _facts(counts: Counts) -> list[tuple[str, str]]:
+def _facts(counts: DataCounts) -> list[tuple[str, str]]:
     rows, sizes = counts.rows, counts.sizes
     median = {name: values["median"] for name, values in sizes.measures.items()}
     scarcest = min(counts.labels.labels, key=lambda each: (each.positives, each.label))
@@ -106,7 +106,7 @@ def _colour(pixels: PixelStatistics) -> str:
     return f"Measured on {which} {pixels.training:,} training images. {shown}."
 
 
-def _pair(dataset: Dataset, pair: Pair, pairs: Pairs) -> dict[str, Any]:
+def _pair(dataset: Dataset, pair: Pair, pairs: ConfusablePairs) -> dict[str, Any]:
     figure = (
         f"{tables.percent(pair.figure)} mistaken"
         if pairs.by == "confusion"

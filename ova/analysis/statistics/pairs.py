@@ -25,7 +25,7 @@ FEWEST_SCORES = 10
 _DRAWN = 24
 
 
-class Answers(NamedTuple):
+class HeadAnswers(NamedTuple):
     """What one trained head says of images that it was not trained on."""
 
     label: str
@@ -49,7 +49,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Pairs:
+class ConfusablePairs:
     """The pairs, and how they were chosen."""
 
     by: Literal["confusion", "likeness"]
@@ -104,12 +104,12 @@ def choose_pairs(
     table: LabelTable,
     rows: NDArray[np.intp],
     *,
-    answers: Sequence[Answers],
+    answers: Sequence[HeadAnswers],
     drawn: Mapping[str, Sequence[str]],
     thumbnails: Mapping[str, NDArray[np.uint8]],
     most: int = 6,
     examples: int = 6,
-) -> Pairs:
+) -> ConfusablePairs:
     """Choose pairs by the mistakes of trained heads, or by the likeness of their images where there are none.
 
     Args:
@@ -135,7 +135,7 @@ def choose_pairs(
             found.append(Pair(one, other, figure, *sides))
         if len(found) == most:
             break
-    return Pairs(by, tuple(found))
+    return ConfusablePairs(by, tuple(found))
 
 
 def _only(table: LabelTable, rows: NDArray[np.intp], label: str, without: str, count: int) -> tuple[str, ...]:
@@ -144,7 +144,7 @@ def _only(table: LabelTable, rows: NDArray[np.intp], label: str, without: str, c
     return tuple(table.images[row] for row in chosen[:count])
 
 
-def _by_confusion(table: LabelTable, answers: Sequence[Answers]) -> list[tuple[float, str, str]]:
+def _by_confusion(table: LabelTable, answers: Sequence[HeadAnswers]) -> list[tuple[float, str, str]]:
     """Rank pairs by the share of images with one label for which the other's head says yes."""
     row_of = {image: row for row, image in enumerate(table.images)}
     asked: dict[tuple[str, str], int] = {}
@@ -184,7 +184,7 @@ def _by_likeness(
     return sorted(ranked)
 
 
-def trained_answers(workspace: Workspace, progress: Progress) -> list[Answers]:
+def trained_answers(workspace: Workspace, progress: Progress) -> list[HeadAnswers]:
     """Read validation scores and thresholds of the heads in use; a damaged one is told and left out."""
     names = workspace.trained_heads()
     if len(names) < 2:
@@ -198,7 +198,7 @@ def trained_answers(workspace: Workspace, progress: Progress) -> list[Answers]:
     return found
 
 
-def _answers(workspace: Workspace, name: str) -> Answers:
+def _answers(workspace: Workspace, name: str) -> HeadAnswers:
     # They bring torch along, which counting does not need.
     from ova.heads.calibration.calibrate_run import read_calibration
     from ova.heads.runs import current_run
@@ -208,4 +208,4 @@ def _answers(workspace: Workspace, name: str) -> Answers:
     record = run.read_record()
     scores = read_scores(run.scores)
     yes = read_calibration(run, record).decide(scores.logits)
-    return Answers(record.label, scores.images, scores.labels, yes)
+    return HeadAnswers(record.label, scores.images, scores.labels, yes)

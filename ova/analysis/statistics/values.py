@@ -7,7 +7,7 @@ from typing import Any
 
 from ova.analysis.statistics.balance import HeadBalance
 from ova.analysis.statistics.labels import LabelStatistics
-from ova.analysis.statistics.pairs import Pairs
+from ova.analysis.statistics.pairs import ConfusablePairs
 from ova.analysis.statistics.parts import PartStatistics
 from ova.analysis.statistics.pixels import PixelStatistics
 from ova.analysis.statistics.row_check import RowCheck
@@ -15,7 +15,7 @@ from ova.analysis.statistics.sizes import SizeStatistics
 
 
 @dataclass(frozen=True, eq=False)
-class Counts:
+class DataCounts:
     """What is known without decoding an image."""
 
     rows: RowCheck
@@ -29,9 +29,9 @@ class Counts:
 class Statistics:
     """What is in the data."""
 
-    counts: Counts
+    counts: DataCounts
     pixels: PixelStatistics
-    pairs: Pairs
+    pairs: ConfusablePairs
 
     def to_json(self) -> dict[str, Any]:
         """Return the object that `ova data stats --json` prints."""

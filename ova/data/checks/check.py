@@ -13,7 +13,7 @@ from ova.data.checks.examples import draw_examples
 from ova.data.checks.findings import (
     BLURRED,
     CONFLICT,
-    KINDS,
+    FINDING_KINDS,
     NEAR,
     ONE_SHADE,
     PARTED,
@@ -55,7 +55,7 @@ class DataReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything but the single findings as one JSON object."""
-        counted = {kind: sum(each.finding == kind for each in self.findings) for kind in KINDS}
+        counted = {kind: sum(each.finding == kind for each in self.findings) for kind in FINDING_KINDS}
         return {
             **(self.counts.to_json() if self.counts else {}),
             "findings": {kind: count for kind, count in counted.items() if count},
@@ -75,7 +75,7 @@ class DataReport:
     def rows(self) -> list[tuple[str, ...]]:
         """Return a table for people: a kind of finding per row."""
         rows = [("finding", "images", "for example")]
-        for kind in KINDS:
+        for kind in FINDING_KINDS:
             some = [each for each in self.findings if each.finding == kind]
             if some:
                 shown = "; ".join(f"{each.image}: {each.note}" for each in some[:_EXAMPLES])

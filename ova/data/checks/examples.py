@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ova.data.checks.findings import GREY_CHROMA, KINDS, Finding
+from ova.data.checks.findings import FINDING_KINDS, GREY_CHROMA, Finding
 from ova.data.checks.survey import MISSING, UNREADABLE, Survey
 from ova.data.images.contact_sheet import GridRow, picture_grid_png
 from ova.data.images.originals import Pictures
@@ -37,7 +37,7 @@ def draw_examples(workspace: Workspace, survey: Survey, findings: Sequence[Findi
 def _rows(survey: Survey, findings: Sequence[Finding]) -> Iterator[GridRow]:
     channels = 3 if np.any(survey.qualities.chroma > GREY_CHROMA) else 1
     white = np.full((_SIDE, _SIDE, channels), 255, np.uint8)
-    for kind in KINDS:
+    for kind in FINDING_KINDS:
         some = [each for each in findings if each.finding == kind]
         if not some or kind in (MISSING, UNREADABLE):
             continue

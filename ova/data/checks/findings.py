@@ -19,7 +19,7 @@ from ova.data.recipe import CleanRule
 SMALL, ONE_SHADE, BLURRED = "too small", "one shade", "blurred"
 BLACK, WHITE, COLOUR = "mostly black", "mostly white", "unusual colour"
 IDENTICAL, NEAR, CONFLICT, PARTED = "identical", "near duplicate", "labels conflict", "in several parts"
-KINDS = (
+FINDING_KINDS = (
     MISSING,
     UNREADABLE,
     SMALL,
@@ -44,7 +44,7 @@ class Finding(NamedTuple):
 
     image: str
     finding: str
-    """One of `KINDS`."""
+    """One of `FINDING_KINDS`."""
     measure: str
     note: str
     other: str = ""
@@ -74,7 +74,7 @@ def usual_bounds(rule: CleanRule, facts: Sequence[ImageFacts], qualities: Qualit
 
 
 def find_all(survey: Survey, part_of: Mapping[str, str] | None) -> list[Finding]:
-    """List everything, by kind in the order of `KINDS`, then by image.
+    """List everything, by kind in the order of `FINDING_KINDS`, then by image.
 
     Args:
         survey: What is there.
@@ -86,7 +86,7 @@ def find_all(survey: Survey, part_of: Mapping[str, str] | None) -> list[Finding]
     found += _find_duplicates(survey)
     found += find_conflicts(survey.table, survey.clusters)
     found += _find_parted(survey.clusters, part_of or {})
-    return sorted(found, key=lambda finding: (KINDS.index(finding.finding), finding.image))
+    return sorted(found, key=lambda finding: (FINDING_KINDS.index(finding.finding), finding.image))
 
 
 def judge_images(facts: Sequence[ImageFacts], qualities: Qualities, bounds: Bounds) -> Iterator[Finding]:

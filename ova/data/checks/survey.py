@@ -106,13 +106,13 @@ def _examine(
     left = [image for image in source.table.images if image not in found]
     problems: list[tuple[str, str]] = []
     try:
-        looks = [cache.look]
+        pixel_measures = [cache.pixel_measure]
         examined = examine_images(
-            source.files, left, decoding=source.decoding, looks=looks, progress=progress
+            source.files, left, decoding=source.decoding, pixel_measures=pixel_measures, progress=progress
         )
     except UnreadableImages as error:
         examined, problems = error.examined, error.problems
-    cache.take(examined.facts, examined.seen[0])
+    cache.add(examined.facts, examined.seen[0])
     found |= {fact.image: fact for fact in examined.facts}
     return found, problems
 

@@ -20,14 +20,14 @@ MAX_TOLERANCE = 10
 _COMPARE_COST = 0.1  # of comparing a pair, where sorting one hash costs 1 (measured)
 _SKEW = 4  # hashes of photographs meet so many times as often as random ones
 
-Pairs = NDArray[np.intp]
-Labels = Callable[[], NDArray[np.intp]]
+IndexPairs = NDArray[np.intp]
+ComponentLabels = Callable[[], NDArray[np.intp]]
 """Says, each time it is asked, which hashes need no comparison any more: those of equal labels, from 0."""
 
 
 def pairs_within(
-    hashes: NDArray[np.uint64], tolerance: int, settled: Labels | None = None
-) -> Iterator[Pairs]:
+    hashes: NDArray[np.uint64], tolerance: int, settled: ComponentLabels | None = None
+) -> Iterator[IndexPairs]:
     """Find every pair of hashes that differ in at most `tolerance` bits.
 
     Args:
@@ -75,7 +75,7 @@ def _block_masks(blocks: int) -> NDArray[np.uint64]:
 
 
 def _equal_pairs(
-    keys: NDArray[np.uint64], settled: Labels | None
+    keys: NDArray[np.uint64], settled: ComponentLabels | None
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Yield positions of all pairs of equal keys, never more at once than there are keys."""
     order = np.argsort(keys, kind="stable")

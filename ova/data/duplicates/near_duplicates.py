@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
-from ova.data.duplicates.hash_index import Pairs, pairs_within
+from ova.data.duplicates.hash_index import IndexPairs, pairs_within
 from ova.data.images.quality import THUMB, Qualities, upright
 from ova.data.recipe import DuplicateRule
 from ova.data.tables.texts import in_order_met
@@ -30,7 +30,7 @@ FLAT = 2.0
 """Images whose spread is less, in grey levels, show one shade and nothing to compare."""
 
 _BATCH = 65_536
-Rows = NDArray[np.intp]
+RowArray = NDArray[np.intp]
 PLAIN = 0.8
 """Pairs of a lower plain correlation are not alike, whatever the fit says: it is for small changes only."""
 
@@ -42,7 +42,7 @@ Thumbs = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 
-def near_duplicates(qualities: Qualities, rule: DuplicateRule) -> Rows:
+def near_duplicates(qualities: Qualities, rule: DuplicateRule) -> RowArray:
     """Number the clusters of n images.
 
     Args:
@@ -65,7 +65,7 @@ def near_duplicates(qualities: Qualities, rule: DuplicateRule) -> Rows:
     return in_order_met(joined.labels[:count])
 
 
-def _turned(thumbs: Thumbs, rows: Rows) -> Thumbs:
+def _turned(thumbs: Thumbs, rows: RowArray) -> Thumbs:
     """Lay image r the best way for row r, and the second best for row n + r."""
     laid = np.empty((len(rows), *thumbs.shape[1:]), np.uint8)
     for rank in (0, 1):
@@ -77,25 +77,25 @@ def _turned(thumbs: Thumbs, rows: Rows) -> Thumbs:
 class _Joined:
     """Components that grow; `labels[i] == labels[j]` says that i and j are in one."""
 
-    def __init__(self, labels: Rows) -> None:
+    def __init__(self, labels: RowArray) -> None:
         self.labels = labels
 
-    def parted(self, pairs: Pairs) -> Pairs:
+    def parted(self, pairs: IndexPairs) -> IndexPairs:
         """Keep the pairs that are not in one component yet."""
         return pairs[self.labels[pairs[:, 0]] != self.labels[pairs[:, 1]]]
 
-    def forest(self, pairs: Pairs) -> Pairs:
+    def forest(self, pairs: IndexPairs) -> IndexPairs:
         """Pick pairs that would join as much as all of them do; where they hold, the others need no look."""
         graph = self._graph(pairs, np.arange(1, len(pairs) + 1))
         return pairs[minimum_spanning_tree(graph).data.astype(np.intp) - 1]
 
-    def join(self, pairs: Pairs) -> None:
+    def join(self, pairs: IndexPairs) -> None:
         """Put the two ends of each pair into one component."""
         if len(pairs):
             graph = self._graph(pairs, np.ones(len(pairs), np.int8))
             self.labels = connected_components(graph, directed=False)[1][self.labels]
 
-    def _graph(self, pairs: Pairs, values: NDArray[np.integer]) -> csr_array:
+    def _graph(self, pairs: IndexPairs, values: NDArray[np.integer]) -> csr_array:
         ends = self.labels[pairs]
         one, other = ends.min(axis=1), ends.max(axis=1)
         _, first = np.unique(one * len(self.labels) + other, return_index=True)
@@ -105,15 +105,15 @@ class _Joined:
 
 def _join_view(
     joined: _Joined,
-    rows: Rows,
+    rows: RowArray,
     hashes: NDArray[np.uint64],
-    thumbs: Callable[[Rows], Thumbs],
+    thumbs: Callable[[RowArray], Thumbs],
     rule: DuplicateRule,
 ) -> None:
     """Join what is alike in one way of looking: as the images lie, or all turned upright."""
     coarse = coarse_views(len(hashes), thumbs)
 
-    def confirm(pairs: Pairs) -> None:
+    def confirm(pairs: IndexPairs) -> None:
         pairs = joined.parted(pairs)
         if not len(pairs):
             return
@@ -132,7 +132,7 @@ def _join_view(
         confirm(pairs)
 
 
-def _settled(labels: Rows, limits: Rows) -> Rows:
+def _settled(labels: RowArray, limits: RowArray) -> RowArray:
     """Label each hash by the component of its images, or by itself while they are in several.
 
     Args:
@@ -146,7 +146,7 @@ def _settled(labels: Rows, limits: Rows) -> Rows:
     return np.where(low == high, low, labels.max(initial=0) + 1 + np.arange(len(starts)))
 
 
-def _members(near: Iterable[Pairs], limits: Rows, order: Rows) -> Iterator[Pairs]:
+def _members(near: Iterable[IndexPairs], limits: RowArray, order: RowArray) -> Iterator[IndexPairs]:
     """Turn pairs of hashes into all pairs of their images, at most `_BATCH` at once.
 
     Args:
@@ -167,9 +167,9 @@ def _members(near: Iterable[Pairs], limits: Rows, order: Rows) -> Iterator[Pairs
             yield np.stack([order[left], order[right]], axis=1)
 
 
-def _batches(pieces: Iterable[Pairs]) -> Iterator[Pairs]:
+def _batches(pieces: Iterable[IndexPairs]) -> Iterator[IndexPairs]:
     """Gather small pieces, because each check has a cost of its own."""
-    waiting: list[Pairs] = []
+    waiting: list[IndexPairs] = []
     for piece in pieces:
         waiting.append(piece)
         if sum(map(len, waiting)) >= _BATCH:

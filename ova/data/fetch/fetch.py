@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ova.data.fetch.download import Host, open_client
-from ova.data.fetch.url_table import CHECKSUM, IMAGE, URL, Wanted, read_wanted
-from ova.data.files.read import MAX_BYTES
+from ova.data.fetch.url_table import CHECKSUM, IMAGE, URL, UrlRow, read_url_rows
+from ova.data.files.read import MAX_IMAGE_BYTES
 from ova.data.images.decode import decode_image
 from ova.data.paths import inside_root
 from ova.data.tables.sheet import Sheet, read_sheet
@@ -112,7 +112,7 @@ def fetch_images(
         raise RecipeError(f"the pause is {pause} s; give 0 or more")
     progress = progress or Silent()
     sheet = read_sheet(table, "auto", least_columns=1)
-    wanted = read_wanted(sheet)
+    wanted = read_url_rows(sheet)
     results: dict[int, Fetched] = {}
     progress.start("fetching images", len(wanted))
     with open_client() as client:
@@ -136,14 +136,14 @@ class _Fetching:
     should_stop: Callable[[], bool]
     _lock: Lock = field(default_factory=Lock)
 
-    def run(self, wanted: Sequence[Wanted]) -> Iterator[tuple[Fetched, int]]:
+    def run(self, wanted: Sequence[UrlRow]) -> Iterator[tuple[Fetched, int]]:
         """Yield (result, row) as they come."""
-        queues: dict[str, list[Wanted]] = defaultdict(list)
+        queues: dict[str, list[UrlRow]] = defaultdict(list)
         for each in wanted:
             queues[urlsplit(each.url).netloc].append(each)
         done: SimpleQueue[tuple[Fetched, int] | Exception] = SimpleQueue()
 
-        def work_off(queue: list[Wanted]) -> None:
+        def work_off(queue: list[UrlRow]) -> None:
             host = Host(self.client, self.pause, self._sleep)
             try:
                 for each in queue:
@@ -167,7 +167,7 @@ class _Fetching:
         while not self.should_stop() and (left := end - time.monotonic()) > 0:
             time.sleep(min(0.1, left))
 
-    def _one(self, host: Host, wanted: Wanted) -> tuple[Fetched, int]:
+    def _one(self, host: Host, wanted: UrlRow) -> tuple[Fetched, int]:
         try:
             kept = self._kept(wanted)
             if kept is not None:
@@ -178,7 +178,7 @@ class _Fetching:
         except DataError as error:
             return Fetched(wanted.url, wanted.image, 0, None, "refused", str(error)), wanted.row
 
-    def _kept(self, wanted: Wanted) -> Fetched | None:
+    def _kept(self, wanted: UrlRow) -> Fetched | None:
         """Find an image of an earlier run; one that does not match its checksum is fetched again."""
         names = (
             [wanted.image] if wanted.image else [_name_of(wanted.url, suffix) for suffix in (".jpg", ".png")]
@@ -191,10 +191,10 @@ class _Fetching:
                     return Fetched(wanted.url, name, path.stat().st_size, digest, "kept")
         return None
 
-    def _download(self, host: Host, wanted: Wanted) -> Fetched:
+    def _download(self, host: Host, wanted: UrlRow) -> Fetched:
         if self.left <= 0:
             raise DataError("the total size is reached; raise --max-total")
-        content = host.download(wanted.url, min(MAX_BYTES, self.left))
+        content = host.download(wanted.url, min(MAX_IMAGE_BYTES, self.left))
         with self._lock:
             self.left -= len(content)
         digest = hashlib.sha256(content).hexdigest()

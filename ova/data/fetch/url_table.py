@@ -15,7 +15,7 @@ from ova.errors import DataError, first_few
 URL, IMAGE, CHECKSUM = "url", "image", "sha256"
 
 
-class Wanted(NamedTuple):
+class UrlRow(NamedTuple):
     """One row of the table of URLs."""
 
     row: int
@@ -26,7 +26,7 @@ class Wanted(NamedTuple):
     """SHA-256 of the file, in hexadecimal."""
 
 
-def read_wanted(sheet: Sheet) -> list[Wanted]:
+def read_url_rows(sheet: Sheet) -> list[UrlRow]:
     """Check a table of URLs.
 
     Raises:
@@ -44,7 +44,7 @@ def read_wanted(sheet: Sheet) -> list[Wanted]:
             problems[problem].append(row)
         if image and urls_of.setdefault(image, url) != url:
             problems["two URLs for one image"].append(row)
-        wanted.append(Wanted(row, url, image or None, checksum or None))
+        wanted.append(UrlRow(row, url, image or None, checksum or None))
     if problems:
         told = [f"{problem} {sheet.rows(rows)}" for problem, rows in problems.items()]
         raise DataError(f"{sheet.path}: {first_few(told)}; correct the table")

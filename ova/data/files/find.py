@@ -8,7 +8,7 @@ from ova.data.files.archive import Archive
 from ova.data.files.image_files import FolderFiles, ImageFiles
 from ova.data.files.zip_files import ZipFiles
 from ova.data.recipe import DatasetRecipe
-from ova.data.tables.reader import MAX_BYTES, TableFile
+from ova.data.tables.reader import MAX_TABLE_BYTES, TableFile
 from ova.errors import DataError, first_few
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
@@ -51,7 +51,7 @@ def find_table(files: ImageFiles, root: Path, labels: str) -> TableFile:
             f"{path}: is missing, and {archive.path} does not hold {name!r} either, only "
             f"{first_few(tables_in(archive), 3) or 'no table'}; correct labels in dataset.toml"
         )
-    return TableFile(archive.where(name), lambda: archive.stream(name, MAX_BYTES))
+    return TableFile(archive.where(name), lambda: archive.stream(name, MAX_TABLE_BYTES))
 
 
 def tables_in(archive: Archive) -> list[str]:

@@ -55,10 +55,10 @@ def _digest(root: Path, archive: str | None, table: str) -> str | None:
 
 def _digest_inside(archive: Path, table: str) -> str | None:
     from ova.data.files.archive import Archive
-    from ova.data.tables.reader import MAX_BYTES
+    from ova.data.tables.reader import MAX_TABLE_BYTES
 
     try:
-        with Archive(archive).stream(table, MAX_BYTES) as file:
+        with Archive(archive).stream(table, MAX_TABLE_BYTES) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except DataError:
         return None

@@ -9,7 +9,7 @@ from pathlib import Path
 from ova.errors import DataError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
-MAX_BYTES = 64 * 1024 * 1024
+MAX_IMAGE_BYTES = 64 * 1024 * 1024
 
 
 def read_image(path: Path | str) -> bytes:
@@ -24,7 +24,7 @@ def read_image(path: Path | str) -> bytes:
             raise DataError(f"{path}: is a folder, not an image; name a JPEG or PNG file")
         if not stat.S_ISREG(status.st_mode):
             raise DataError(f"{path}: is not a regular file; name a JPEG or PNG file")
-        if status.st_size > MAX_BYTES:
+        if status.st_size > MAX_IMAGE_BYTES:
             raise DataError(f"{path}: {too_large(status.st_size)}")
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123
             return file.read()
@@ -37,4 +37,4 @@ def read_image(path: Path | str) -> bytes:
 
 def too_large(size: int) -> str:
     """Say that a file is larger than what is decoded."""
-    return f"has {size:,} bytes, the limit is {MAX_BYTES:,}; save it smaller"
+    return f"has {size:,} bytes, the limit is {MAX_IMAGE_BYTES:,}; save it smaller"

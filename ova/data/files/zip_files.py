@@ -13,7 +13,7 @@ from typing import Any
 from ova.data.files.archive import Archive
 from ova.data.files.image_files import ImageStatus
 from ova.data.files.listing import folders_in_archive, images_in, top_folders
-from ova.data.files.read import MAX_BYTES
+from ova.data.files.read import MAX_IMAGE_BYTES
 from ova.errors import DataError
 
 
@@ -71,7 +71,7 @@ class ZipFiles:
     def read(self, image: str) -> bytes:
         """Return the bytes of an image; see `ImageFiles`."""
         self._refuse_missing(image)
-        return self.archive.read(self._name(image), MAX_BYTES)
+        return self.archive.read(self._name(image), MAX_IMAGE_BYTES)
 
     def names(self, folder: str) -> Sequence[str]:
         """Return the ids of the images directly in a folder ("": the top); hidden ones are passed over."""

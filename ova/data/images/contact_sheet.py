@@ -15,7 +15,7 @@ _SMALLEST, _LARGEST = 96, 256  # pixels of a tile's longer side, as far as whole
 _GAP, _LINE, _TEXT = 4, 18, 13  # pixels
 _LONGEST = 2000  # letters of a text that is cut to a width: more never fit
 
-Pixels = NDArray[np.uint8]
+Tile = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +23,7 @@ class GridRow:
     """One row of a grid."""
 
     caption: str
-    tiles: Sequence[Pixels]
+    tiles: Sequence[Tile]
     """(height, width) or (height, width, 1 or 3) each."""
 
 
@@ -69,7 +69,7 @@ def _shown_size(height: int, width: int) -> tuple[int, int]:
     return max(1, round(height * _LARGEST / longer)), max(1, round(width * _LARGEST / longer))
 
 
-def _picture(tile: Pixels, size: tuple[int, int]) -> Image.Image:
+def _picture(tile: Tile, size: tuple[int, int]) -> Image.Image:
     picture = Image.fromarray(tile.squeeze(2) if tile.ndim == 3 and tile.shape[2] == 1 else tile)
     enlarged = size[0] >= picture.width
     return picture.resize(size, Image.Resampling.NEAREST if enlarged else Image.Resampling.BOX)

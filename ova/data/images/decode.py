@@ -33,7 +33,7 @@ from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
-from ova.data.files.read import MAX_BYTES, read_image, too_large
+from ova.data.files.read import MAX_IMAGE_BYTES, read_image, too_large
 from ova.data.images.colour import to_channels
 from ova.errors import DataError
 
@@ -105,7 +105,7 @@ def decode_bytes(content: bytes, *, white_level: int | None = None, draft_side: 
 
 def _open(content: bytes) -> ImageFile:
     """Open a JPEG or PNG, and check everything that its header tells."""
-    if len(content) > MAX_BYTES:
+    if len(content) > MAX_IMAGE_BYTES:
         raise DataError(too_large(len(content)))
     # The readers are named here instead of Image.open(formats=...), so that the pixel cap is ours alone and
     # needs neither Pillow's global limit nor a change of the warning filters, which threads share.

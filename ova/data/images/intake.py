@@ -1,7 +1,7 @@
 """Look at every image once: is it sound, what is in it, and whatever else is to be made of its pixels.
 
 One pass decodes each image a single time, whatever the number of heads: it checks the file, digests its
-bytes and pixels, and hands the pixels to every look, such as those that fill the pixel stores.
+bytes and pixels, and hands the pixels to every measure, such as those that fill the pixel stores.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _CHUNK = 64
 _CHUNKS_PER_WORKER = 12
 
 
-class Look(Protocol):
+class PixelMeasure(Protocol):
     """What is made of the pixels of each image; sent to other processes, so picklable."""
 
     def __call__(self, index: int, pixels: NDArray[np.uint8], /) -> Any:
@@ -45,16 +45,16 @@ class Look(Protocol):
         ...
 
 
-class Taking(Protocol):
-    """Whoever keeps what a look returns."""
+class PixelMeasureStore(Protocol):
+    """Whoever keeps what a pixel measure returns."""
 
     @property
-    def look(self) -> Look:
+    def pixel_measure(self) -> PixelMeasure:
         """What is asked of every image."""
         ...
 
-    def take(self, facts: Sequence[ImageFacts], seen: Sequence[Any]) -> None:
-        """Take what the look returned, and of which images."""
+    def add(self, facts: Sequence[ImageFacts], seen: Sequence[Any]) -> None:
+        """Add what `pixel_measure` returned, and of which images."""
         ...
 
 
@@ -64,7 +64,7 @@ class Examined(NamedTuple):
     facts: list[ImageFacts]
     """In the order of the images."""
     seen: tuple[list[Any], ...]
-    """Per look, what it returned for each image."""
+    """Per measure, what it returned for each image."""
 
 
 def examine_images(
@@ -72,7 +72,7 @@ def examine_images(
     images: Sequence[str],
     *,
     decoding: Decoding = Decoding(),  # noqa: B008 (immutable)
-    looks: Sequence[Look] = (),
+    pixel_measures: Sequence[PixelMeasure] = (),
     progress: Progress | None = None,
     workers: int | None = None,
     processes: bool | None = None,
@@ -83,7 +83,7 @@ def examine_images(
         files: Where the images lie.
         images: Image ids.
         decoding: How files become pixels.
-        looks: What else is made of the pixels of every sound image, by several workers, in any order.
+        pixel_measures: What else is made of the pixels of every sound image, by workers, in any order.
         progress: Told as images are done.
         workers: All cores by default.
         processes: Whether the workers are processes; by default from 400 images on.
@@ -94,11 +94,11 @@ def examine_images(
     """
     progress = progress or Silent()
     progress.start("reading images", len(images))
-    work = _Examination(files, decoding, tuple(looks))
+    work = _Examination(files, decoding, tuple(pixel_measures))
     processes = len(images) >= PROCESSES_FROM if processes is None else processes
     facts: list[ImageFacts] = []
     problems: list[tuple[str, str]] = []
-    seen: tuple[list[Any], ...] = tuple([] for _ in looks)
+    seen: tuple[list[Any], ...] = tuple([] for _ in pixel_measures)
     workers = workers or os.cpu_count() or 1
     chunks = map_in_order(work, _chunks(files, images, workers), processes=processes, workers=workers)
     for done in chunks:
@@ -159,7 +159,7 @@ class _Examination:
 
     files: ImageFiles
     decoding: Decoding
-    looks: tuple[Look, ...]
+    pixel_measures: tuple[PixelMeasure, ...]
 
     def __call__(self, chunk: _Chunk) -> list[_Sound | _Problem]:
         return [self._examine(chunk, place) for place in range(len(chunk.images))]
@@ -171,7 +171,7 @@ class _Examination:
             fact, pixels = _decode(files, image, self.decoding)
         except DataError as error:
             return _Problem(image, str(error))
-        return _Sound(fact, tuple(look(index, pixels) for look in self.looks))
+        return _Sound(fact, tuple(measure(index, pixels) for measure in self.pixel_measures))
 
 
 def _decode(files: ImageFiles, image: str, decoding: Decoding) -> tuple[ImageFacts, NDArray[np.uint8]]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-SIDE = 256
+MEASURED_SIDE = 256
 """Images are judged at this long side, so that sharpness compares; smaller ones as they are."""
 THUMB = 32
 _BLACK, _WHITE = 5, 250
@@ -31,13 +31,14 @@ class Qualities:
     """Measures of n images, a row each.
 
     Attributes:
-        sharpness: (n,) float32, variance of the Laplacian of the luma at `SIDE`, in squared grey levels. A
-            blurred image has less than another of the same scene (Pech-Pacheco et al., "Diatom autofocusing
-            in brightfield microscopy", ICPR 2000, doi:10.1109/ICPR.2000.903548).
-        spread: (n,) float32, standard deviation of the luma at `SIDE`, in grey levels; 0 for a single shade.
+        sharpness: (n,) float32, variance of the Laplacian of the luma at `MEASURED_SIDE`, in squared grey
+            levels. A blurred image has less than another of the same scene (Pech-Pacheco et al., "Diatom
+            autofocusing in brightfield microscopy", ICPR 2000, doi:10.1109/ICPR.2000.903548).
+        spread: (n,) float32, standard deviation of the luma at `MEASURED_SIDE`, in grey levels; 0 for
+            a single shade.
         chroma: (n,) float32, largest difference between R, G and B of a pixel of the thumbnail, in levels.
-        black: (n,) float32, share of the pixels at `SIDE` with a luma of at most 5.
-        white: (n,) float32, share of the pixels at `SIDE` with a luma of at least 250.
+        black: (n,) float32, share of the pixels at `MEASURED_SIDE` with a luma of at most 5.
+        white: (n,) float32, share of the pixels at `MEASURED_SIDE` with a luma of at least 250.
         hashes: (n,) uint64, perceptual hash (`imagehash.phash`) of the thumbnail.
         turned_hashes: (n, 2) uint64, the same of the thumbnail turned upright in two ways (`upright`).
         thumbs: (n, `THUMB`, `THUMB`) uint8, luma.
@@ -73,7 +74,7 @@ def measure_image(pixels: NDArray[np.uint8]) -> bytes:
     """
     grey = pixels.shape[2] == 1
     image = Image.fromarray(pixels[:, :, 0] if grey else pixels)
-    luma = _at_most(image.convert("L"), SIDE)
+    luma = _at_most(image.convert("L"), MEASURED_SIDE)
     # In floats: rows and columns that are rounded one after the other tell an image from its quarter turn.
     thumb = np.rint(np.asarray(_resize(luma.convert("F"), (THUMB, THUMB)))).astype(np.uint8)
     luma = np.asarray(luma)
@@ -91,8 +92,8 @@ def measure_image(pixels: NDArray[np.uint8]) -> bytes:
     return record.tobytes()
 
 
-def quality_look(_: int, pixels: NDArray[np.uint8], /) -> bytes:
-    """Measure an image while intake has its pixels: an `ova.data.images.intake.Look`."""
+def measure_quality(_: int, pixels: NDArray[np.uint8], /) -> bytes:
+    """Measure an image while intake has its pixels: an `ova.data.images.intake.PixelMeasure`."""
     return measure_image(pixels)
 
 

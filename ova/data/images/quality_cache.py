@@ -11,7 +11,7 @@ import numpy as np
 from ova.data.files.image_files import ImageFiles
 from ova.data.images.facts import Decoding, ImageFacts
 from ova.data.images.intake import examine_images
-from ova.data.images.quality import Qualities, gather_qualities, quality_look
+from ova.data.images.quality import Qualities, gather_qualities, measure_quality
 from ova.errors import ArtefactError, DataError
 from ova.progress import Progress
 from ova.storage import read_tensors, write_tensors
@@ -22,9 +22,9 @@ _DIGEST_BYTES = 32
 
 
 class QualityCache:
-    """The file `runs/quality.safetensors` and what came since it was read; a `Taking` of the intake."""
+    """The file `runs/quality.safetensors` and what came since it was read: a `PixelMeasureStore`."""
 
-    look = staticmethod(quality_look)
+    pixel_measure = staticmethod(measure_quality)
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -42,8 +42,8 @@ class QualityCache:
         """Say whether the measures of an image are there."""
         return fact.pixels_blake3 in self._known.row_of or fact.pixels_blake3 in self._new
 
-    def take(self, facts: Sequence[ImageFacts], seen: Sequence[bytes]) -> None:
-        """Take the records of images that were decoded."""
+    def add(self, facts: Sequence[ImageFacts], seen: Sequence[bytes]) -> None:
+        """Add the records of images that were decoded."""
         for fact, record in zip(facts, seen, strict=True):
             if not self.knows(fact):
                 self._new[fact.pixels_blake3] = record
@@ -59,9 +59,11 @@ class QualityCache:
         """
         lacking = {fact.pixels_blake3: fact.image for fact in facts if not self.knows(fact)}
         if lacking:
-            images, looks = list(lacking.values()), [self.look]
-            examined = examine_images(files, images, decoding=decoding, looks=looks, progress=progress)
-            self.take(examined.facts, examined.seen[0])
+            images, pixel_measures = list(lacking.values()), [self.pixel_measure]
+            examined = examine_images(
+                files, images, decoding=decoding, pixel_measures=pixel_measures, progress=progress
+            )
+            self.add(examined.facts, examined.seen[0])
             if changed := [lacking[digest] for digest in lacking if digest not in self._new]:
                 raise DataError(f"{files.where(changed[0])}: changed while it was read; run it again")
         self._save({fact.pixels_blake3 for fact in facts})

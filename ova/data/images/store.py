@@ -26,7 +26,7 @@ from ova.data.files.image_files import ImageFiles
 from ova.data.images.colour import to_channels
 from ova.data.images.crop import WHOLE
 from ova.data.images.facts import Decoding, ImageFacts, unchanged
-from ova.data.images.intake import Taking, examine_images
+from ova.data.images.intake import PixelMeasureStore, examine_images
 from ova.data.images.resize import resize_pixels
 from ova.digests import digest_json
 from ova.errors import ArtefactError
@@ -135,7 +135,7 @@ def prepare_stores(
     *,
     known: dict[str, ImageFacts],
     decoding: Decoding = Decoding(),  # noqa: B008 (immutable)
-    taking: Taking | None = None,
+    measure_store: PixelMeasureStore | None = None,
     progress: Progress | None = None,
     shard_bytes: int = SHARD_BYTES,
 ) -> tuple[list[ImageFacts], dict[StoreSpec, PixelStore]]:
@@ -148,7 +148,7 @@ def prepare_stores(
         folder: Where stores lie, a folder per digest.
         known: Facts of an earlier intake, used for files that have not changed.
         decoding: How files become pixels.
-        taking: Takes what it sees of the images that are decoded.
+        measure_store: Takes what it sees of the images that are decoded.
         progress: Told as images are done.
         shard_bytes: Most bytes of one file of pixels.
 
@@ -162,7 +162,7 @@ def prepare_stores(
     if len(facts) == len(images):
         wanted = [spec for spec in wanted if not (folder / store_digest(spec, facts)).is_dir()]
     if wanted or len(facts) < len(images):
-        facts = _build(files, images, wanted, folder, decoding, taking, progress, shard_bytes)
+        facts = _build(files, images, wanted, folder, decoding, measure_store, progress, shard_bytes)
     return facts, {spec: PixelStore(folder / store_digest(spec, facts)) for spec in specs}
 
 
@@ -172,7 +172,7 @@ def _build(
     specs: Sequence[StoreSpec],
     folder: Path,
     decoding: Decoding,
-    taking: Taking | None,
+    measure_store: PixelMeasureStore | None,
     progress: Progress | None,
     shard_bytes: int,
 ) -> list[ImageFacts]:
@@ -184,10 +184,12 @@ def _build(
             _Writer.begin(place, spec, len(images), shard_bytes)
             for place, spec in zip(building, specs, strict=True)
         ]
-        looks = [*writers, taking.look] if taking else writers
-        facts, seen = examine_images(files, images, decoding=decoding, looks=looks, progress=progress)
-        if taking:
-            taking.take(facts, seen[-1])
+        pixel_measures = [*writers, measure_store.pixel_measure] if measure_store else writers
+        facts, seen = examine_images(
+            files, images, decoding=decoding, pixel_measures=pixel_measures, progress=progress
+        )
+        if measure_store:
+            measure_store.add(facts, seen[-1])
         for place, writer in zip(building, writers, strict=True):
             ImageRows.of(images).write(place.path / "rows.safetensors")
             index = {"spec": asdict(writer.spec), "shard_rows": writer.shard_rows}

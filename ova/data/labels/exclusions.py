@@ -26,9 +26,9 @@ from ova.data.tables.texts import Texts
 from ova.errors import DataError
 from ova.storage import write_bytes
 
-COLUMNS = ("image", "reason", "measure")
+EXCLUSION_COLUMNS = ("image", "reason", "measure")
 EXCLUDED = "listed in data/exclude.csv"
-MAX_BYTES = 256 * 2**20
+MAX_LIST_BYTES = 256 * 2**20
 _DELIMITERS = (",", ";", "\t")
 
 
@@ -57,7 +57,7 @@ def read_exclusions(path: Path) -> dict[str, Exclusion]:
             raise _damaged(
                 path, line, f"has {len(cells)} cells, the first line {len(header)}; put its text in quotes"
             )
-        row = dict.fromkeys(COLUMNS, "") | dict(zip(header, cells, strict=False))
+        row = dict.fromkeys(EXCLUSION_COLUMNS, "") | dict(zip(header, cells, strict=False))
         try:
             image = safe_relative(row["image"])
         except DataError as error:
@@ -74,12 +74,12 @@ def add_exclusions(path: Path, added: Sequence[Exclusion]) -> None:
         EnvironmentFault: It cannot be written.
     """
     read_exclusions(path)  # never add to a list that is damaged
-    content, delimiter, header = b"", ",", list(COLUMNS)
+    content, delimiter, header = b"", ",", list(EXCLUSION_COLUMNS)
     if path.exists():
         content = path.read_bytes()
         delimiter, header = _find_header(path, _read_text(path))
     if not content:
-        content = _render([COLUMNS], delimiter)
+        content = _render([EXCLUSION_COLUMNS], delimiter)
     if not content.endswith((b"\n", b"\r")):
         content += b"\n"
     rows = ([line._asdict().get(name, "") for name in header] for line in added)
@@ -107,8 +107,8 @@ def note_exclusions(
 
 def _read_text(path: Path) -> str:
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DataError(f"{path}: is larger than {MAX_BYTES // 2**20} MiB; it is no list of images")
+        if path.stat().st_size > MAX_LIST_BYTES:
+            raise DataError(f"{path}: is larger than {MAX_LIST_BYTES // 2**20} MiB; it is no list of images")
         content = path.read_bytes()
     except FileNotFoundError:
         raise
@@ -122,9 +122,9 @@ def _read_text(path: Path) -> str:
 
 
 def _find_header(path: Path, text: str) -> tuple[str, list[str]]:
-    """Find the delimiter and the column names in the first line; an empty list has those of `COLUMNS`."""
+    """Find delimiter and column names in the first line; an empty list has `EXCLUSION_COLUMNS`."""
     if not text.strip():
-        return ",", list(COLUMNS)
+        return ",", list(EXCLUSION_COLUMNS)
     for delimiter in _DELIMITERS:
         line, cells = _rows(path, text, delimiter, limit=1)[0]
         names = [cell.strip().lower() for cell in cells]
@@ -132,7 +132,7 @@ def _find_header(path: Path, text: str) -> tuple[str, list[str]]:
             if len(set(names)) < len(names):
                 raise _damaged(path, line, "names a column twice; rename or remove one")
             return delimiter, names
-    raise _damaged(path, 1, f"must name the columns image and reason, as in: {','.join(COLUMNS)}")
+    raise _damaged(path, 1, f"must name the columns image and reason, as in: {','.join(EXCLUSION_COLUMNS)}")
 
 
 def _rows(path: Path, text: str, delimiter: str, limit: int | None = None) -> list[tuple[int, list[str]]]:

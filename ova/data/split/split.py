@@ -125,12 +125,12 @@ def _draw_test(
     pinned = np.array([_LOOSE if part is None else int(part == TEST) for part in before], np.intp)
     if recipe.test is None:
         assert recipe.test_per_class is not None  # noqa: S101 (checked by the recipe)
-        traits, wanted = per_class(traits, recipe.test_per_class)
-        return place_clusters(traits, rank, pinned, wanted) == 1
+        traits, quotas = per_class(traits, recipe.test_per_class)
+        return place_clusters(traits, rank, pinned, quotas) == 1
     aim = np.minimum(recipe.min_positives, traits.totals[traits.per_label] // _USUAL_PARTS)
-    fewest = np.stack([(_USUAL_PARTS - 1) * aim, aim], axis=1)
-    wanted = by_share(traits, np.array([1 - recipe.test, recipe.test]), fewest)
-    return place_clusters(traits, rank, pinned, wanted) == 1
+    minimums = np.stack([(_USUAL_PARTS - 1) * aim, aim], axis=1)
+    quotas = by_share(traits, np.array([1 - recipe.test, recipe.test]), minimums)
+    return place_clusters(traits, rank, pinned, quotas) == 1
 
 
 def _divide_rest(
@@ -147,10 +147,10 @@ def _divide_rest(
     shares = np.array(list(names.values()))
     left = traits.subset(rest)
     aim = np.minimum(recipe.min_positives, left.totals[left.per_label] // len(shares))
-    wanted = by_share(left, shares, np.repeat(aim[:, None], len(shares), axis=1))
+    quotas = by_share(left, shares, np.repeat(aim[:, None], len(shares), axis=1))
     if recipe.test is not None:
-        wanted = bound_to(wanted, np.outer(traits.per_signature, shares * (1 - recipe.test)))
-    return place_clusters(left, rank[rest], pinned, wanted)
+        quotas = bound_to(quotas, np.outer(traits.per_signature, shares * (1 - recipe.test)))
+    return place_clusters(left, rank[rest], pinned, quotas)
 
 
 def _parts_before(clusters: Clusters, images: Sequence[str], kept: Kept) -> list[str | None]:

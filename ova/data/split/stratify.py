@@ -16,8 +16,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ova.data.split.local_search import FINE, Exchange, meet_fewest
-from ova.data.split.quotas import ROUNDING, Wanted
+from ova.data.split.local_search import FINE, LocalSearch, meet_minimums
+from ova.data.split.quotas import ROUNDING, Quotas
 from ova.data.split.traits import Traits
 
 # Exchanges are looked for among so many clusters, the scarce ones first: enough to mend what dealing leaves.
@@ -25,7 +25,7 @@ _MOST_EXCHANGED = 16_384
 
 
 def place_clusters(
-    traits: Traits, rank: NDArray[np.intp], pinned: NDArray[np.intp], wanted: Wanted
+    traits: Traits, rank: NDArray[np.intp], pinned: NDArray[np.intp], quotas: Quotas
 ) -> NDArray[np.intp]:
     """Give every cluster a part.
 
@@ -33,39 +33,39 @@ def place_clusters(
         traits: Of c clusters.
         rank: (c,) the order in which equals are taken.
         pinned: (c,) the part that a cluster has already, or -1.
-        wanted: What the parts should hold.
+        quotas: What the parts should hold.
 
     Returns:
         (c,) parts; those of pinned clusters unchanged.
     """
     part = pinned.copy()
-    whole, extra = _quotas(traits, part, wanted)
+    whole, extra = _quotas(traits, part, quotas)
     _deal_whole(traits, rank, part, whole)
     left = np.flatnonzero(part < 0)
     if len(left):
         left = left[np.argsort(rank[left], kind="stable")]
-        part[left] = _place_rest(traits, left, part, wanted, extra)
+        part[left] = _place_rest(traits, left, part, quotas, extra)
     return part
 
 
 def _quotas(
-    traits: Traits, pinned: NDArray[np.intp], wanted: Wanted
+    traits: Traits, pinned: NDArray[np.intp], quotas: Quotas
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Return how many clusters of a signature each part gets for sure, and which parts may get one more.
 
     Both are (s, p). Where quotas cannot hold, because pinned clusters lie otherwise or the signature is free,
     nothing is for sure, and `extra` is False throughout.
     """
-    count, parts = wanted.signatures.shape
+    count, parts = quotas.signatures.shape
     have, loose = np.zeros((count, parts), np.intp), np.zeros(count, np.intp)
     fixed = pinned >= 0
     np.add.at(have, (traits.signature[fixed], pinned[fixed]), 1)
     np.add.at(loose, traits.signature[~fixed], 1)
-    base = np.floor(wanted.signatures + ROUNDING).astype(np.intp)
+    base = np.floor(quotas.signatures + ROUNDING).astype(np.intp)
     whole = np.maximum(base - have, 0)
-    extra = (wanted.signatures - base > ROUNDING) & (have <= base)
+    extra = (quotas.signatures - base > ROUNDING) & (have <= base)
     left = loose - whole.sum(axis=1)
-    bound = (left >= 0) & (left <= extra.sum(axis=1)) & ~wanted.free
+    bound = (left >= 0) & (left <= extra.sum(axis=1)) & ~quotas.free
     return np.where(bound[:, None], whole, 0), extra & bound[:, None]
 
 
@@ -83,24 +83,24 @@ def _deal_whole(
 
 
 def _place_rest(
-    traits: Traits, left: NDArray[np.intp], part: NDArray[np.intp], wanted: Wanted, extra: NDArray[np.bool_]
+    traits: Traits, left: NDArray[np.intp], part: NDArray[np.intp], quotas: Quotas, extra: NDArray[np.bool_]
 ) -> NDArray[np.intp]:
-    """Deal the clusters that are left, in their order, and exchange some of them."""
+    """Deal the clusters that are left, in their order, and search some of them."""
     own = traits.subset(left)
-    lack = wanted.traits - _held(traits, part, wanted.traits.shape)
+    lack = quotas.traits - _held(traits, part, quotas.traits.shape)
     single = (extra.sum(axis=1) > 0)[own.signature]
     barred = single[:, None] & ~extra[own.signature]
     dealt = _deal(own, lack, single, barred)
     deviation = FINE * _held(own, dealt, lack.shape) - np.rint(FINE * lack).astype(np.int64)
-    kind = np.where(wanted.free[own.signature], 0, 1 + single)
+    kind = np.where(quotas.free[own.signature], 0, 1 + single)
     chosen = np.argsort(kind, kind="stable")[:_MOST_EXCHANGED]
-    exchange = Exchange(own.subset(chosen), dealt[chosen], deviation, single[chosen], barred[chosen])
-    exchange.occupy(own.signature, dealt)
-    exchange.run()
-    dealt[chosen] = exchange.part
+    search = LocalSearch(own.subset(chosen), dealt[chosen], deviation, single[chosen], barred[chosen])
+    search.occupy(own.signature, dealt)
+    search.run()
+    dealt[chosen] = search.part
     held = _held(traits, part, lack.shape) + _held(own, dealt, lack.shape)
-    meet_fewest(exchange, held[traits.per_label], wanted.fewest)
-    dealt[chosen] = exchange.part
+    meet_minimums(search, held[traits.per_label], quotas.minimums)
+    dealt[chosen] = search.part
     return dealt
 
 

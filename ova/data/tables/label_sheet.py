@@ -20,7 +20,7 @@ from ova.data.tables.texts import Texts
 from ova.errors import DataError, first_few
 
 # 64 bytes per row beyond the text are 1.6 GB for a table of this size.
-MAX_ROWS = 25_000_000
+MAX_LABEL_ROWS = 25_000_000
 _BLOCK_ROWS = 8_192
 _BLOCK_CHARACTERS = 8 * 1024**2
 
@@ -190,8 +190,8 @@ class _Collector:
             if len(block) == _BLOCK_ROWS or characters > _BLOCK_CHARACTERS:
                 self._add(name, header, block)
                 block, characters = [], 0
-            if len(self._lines) > MAX_ROWS:
-                raise DataError(f"{name}: has more than {MAX_ROWS:,} rows; split the table")
+            if len(self._lines) > MAX_LABEL_ROWS:
+                raise DataError(f"{name}: has more than {MAX_LABEL_ROWS:,} rows; split the table")
         self._add(name, header, block)
         return ragged
 

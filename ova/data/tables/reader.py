@@ -18,7 +18,7 @@ MAX_CELL = 65_536
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "|"}
 
 # Ten million rows of 50 to 200 characters are 0.5 to 2 GiB. Texts are kept once, as they are in the file.
-MAX_BYTES = 4 * 1024**3
+MAX_TABLE_BYTES = 4 * 1024**3
 MAX_LINE_BYTES = 64 * 1024**2
 _BLOCK = 1024**2
 
@@ -188,8 +188,8 @@ class _CheckedBytes(io.RawIOBase):
         if self._total == 0 and block.startswith((b"\xff\xfe", b"\xfe\xff")):
             raise DataError(f"{self._name}: is UTF-16; save it as UTF-8")
         self._total += len(block)
-        if self._total > MAX_BYTES:
-            raise DataError(f"{self._name}: is larger than {MAX_BYTES // 2**20:,} MiB; split the table")
+        if self._total > MAX_TABLE_BYTES:
+            raise DataError(f"{self._name}: is larger than {MAX_TABLE_BYTES // 2**20:,} MiB; split the table")
         if (position := block.find(b"\0")) >= 0:
             line = self._line_at(block, position)
             raise DataError(f"{self._name}: line {line} has a NUL byte; save it as UTF-8 text")

@@ -16,7 +16,7 @@ from ova.data.tables.reader import TableFile, named, open_rows
 from ova.errors import DataError
 from ova.recipes import nearest
 
-MAX_ROWS = 5_000_000
+MAX_SHEET_ROWS = 5_000_000
 
 
 class Sheet(NamedTuple):
@@ -54,9 +54,9 @@ def read_sheet(path: Path, delimiter: str, least_columns: int = 2) -> Sheet:
         DataError: Missing, not UTF-8, ragged, empty, or above one of the caps.
     """
     with open_rows(TableFile.at(path), delimiter, least_columns) as table:
-        rows = list(islice(table.rows, MAX_ROWS + 1))
-    if len(rows) > MAX_ROWS:
-        raise DataError(f"{path}: has more than {MAX_ROWS:,} rows; split the table")
+        rows = list(islice(table.rows, MAX_SHEET_ROWS + 1))
+    if len(rows) > MAX_SHEET_ROWS:
+        raise DataError(f"{path}: has more than {MAX_SHEET_ROWS:,} rows; split the table")
     if not rows:
         raise DataError(f"{path}: has column names but no rows; it needs a row per image")
     if ragged := [line for line, row in rows if len(row) != len(table.header)]:

@@ -114,13 +114,13 @@ class CombinedNetwork(nn.Module):
         for head, form in zip(self.heads, self._forms, strict=True):
             if form not in resized:
                 channels, height, width, crop = form
-                source = luma(pixels) if channels < self.channels else pixels
+                source = luma_in_graph(pixels) if channels < self.channels else pixels
                 resized[form] = resize_images(source, (height, width), crop)
             columns.append(head(resized[form]))
         return torch.stack(columns, dim=1)
 
 
-def luma(pixels: Tensor) -> Tensor:
+def luma_in_graph(pixels: Tensor) -> Tensor:
     """Turn RGB (B, 3, H, W) into grey (B, 1, H, W), float32 integers, as `ova.data.images.colour.luma` does.
 
     Every number stays below 2**24, so that float32 holds it exactly.
@@ -134,13 +134,13 @@ def resize_images(pixels: Tensor, size: tuple[int, int], crop: int = WHOLE) -> T
 
     H and W may be unknown when the graph is made.
     """
-    across = resize_weights(pixels.shape[3], size[1], crop).to(torch.float32)
+    across = resize_weights_in_graph(pixels.shape[3], size[1], crop).to(torch.float32)
     narrowed = torch.floor((torch.matmul(pixels, across.T) + SCALE // 2) / SCALE)
-    down = resize_weights(pixels.shape[2], size[0], crop).to(torch.float32)
+    down = resize_weights_in_graph(pixels.shape[2], size[0], crop).to(torch.float32)
     return torch.floor((torch.matmul(down, narrowed) + SCALE // 2) / SCALE)
 
 
-def resize_weights(length: int, size: int, crop: int = WHOLE) -> Tensor:
+def resize_weights_in_graph(length: int, size: int, crop: int = WHOLE) -> Tensor:
     """Compute the int64 weights (size, length) of `ova.data.images.resize.resize_weights` inside the graph.
 
     Pixels outside the middle that a crop keeps have no weight.

@@ -13,7 +13,7 @@ from ova.ensembles.rule.argmax import coupling_constants
 from ova.ensembles.rule.matrix_scaling import fit_matrix
 from ova.ensembles.rule.micro_f1 import micro_thresholds
 from ova.ensembles.rule.numpy_rule import decide
-from ova.ensembles.rule.rows import CommonRows, Judged, ScoredHead
+from ova.ensembles.rule.rows import CommonRows, ScoredHead, ThresholdedHead
 from ova.ensembles.rule.rule import Rule, plain_rule
 from ova.ensembles.rule.stacking import fit_stack
 from ova.errors import DataError
@@ -47,7 +47,7 @@ def fit_rule(
         abstain_below=recipe.abstain_below,
         recipe_digest=digest_json(recipe.model_dump(mode="json")),
     )
-    judged = tuple(map(Judged.of, heads))
+    judged = tuple(map(ThresholdedHead.of, heads))
     if recipe.stacking == "auto" and len(heads) > 1:
         stacked = fit_stack(heads)
         judged = stacked.heads
@@ -62,7 +62,7 @@ def fit_rule(
     if recipe.objective == "micro-f1":
         found = micro_thresholds(judged)
         rule = replace(rule, thresholds=found.thresholds, objective=recipe.objective)
-        rule = _noted(rule, found.told)
+        rule = _noted(rule, found.note)
     if recipe.abstain_below is not None:
         rule = _noted(rule, _abstentions(heads, rule, none_prior))
     for note in rule.notes:
@@ -95,7 +95,7 @@ def _coupled(
     scaled = fit_matrix(odds, rows.classes, np.append(offsets, none), forced=forced)
     if scaled.matrix is not None:
         rule = replace(rule, coupling="matrix", matrix=scaled.matrix)
-    return _noted(rule, scaled.told)
+    return _noted(rule, scaled.note)
 
 
 def _noted(rule: Rule, note: str) -> Rule:

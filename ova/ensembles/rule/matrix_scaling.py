@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
+from ova.arrays import FloatArray
 from ova.ensembles.rule.rows import FOLDS, beyond_error, deal_folds
 from ova.ensembles.rule.rule import Affine
 
-Array = NDArray[np.float64]
-FEWEST = 10
+FEWEST_PER_CLASS = 10
 RIDGES = (10.0, 3.0, 1.0, 0.3)
 _BIAS_RIDGE = 0.1
 _MOST_ROWS = 20_000
@@ -34,10 +34,12 @@ class Scaled:
     """A matrix if one is worth it, and why or why not."""
 
     matrix: Affine | None
-    told: str
+    note: str
 
 
-def fit_matrix(odds: Array, classes: NDArray[np.int64], offsets: Array, *, forced: bool = False) -> Scaled:
+def fit_matrix(
+    odds: FloatArray, classes: NDArray[np.int64], offsets: FloatArray, *, forced: bool = False
+) -> Scaled:
     """Fit, or say that odds coupling is as good.
 
     Args:
@@ -47,9 +49,10 @@ def fit_matrix(odds: Array, classes: NDArray[np.int64], offsets: Array, *, force
         forced: Take the best matrix even if odds coupling is as good.
     """
     counts = np.bincount(classes, minlength=len(offsets))
-    if counts.min() < FEWEST and not forced:
+    if counts.min() < FEWEST_PER_CLASS and not forced:
         return Scaled(
-            None, f"odds coupling: a class has {counts.min()} calibration rows, a matrix needs {FEWEST}"
+            None,
+            f"odds coupling: a class has {counts.min()} calibration rows, a matrix needs {FEWEST_PER_CLASS}",
         )
     if len(odds) > _MOST_ROWS:
         chosen = np.sort(np.random.default_rng(_SEED).choice(len(odds), _MOST_ROWS, replace=False))
@@ -69,7 +72,7 @@ def fit_matrix(odds: Array, classes: NDArray[np.int64], offsets: Array, *, force
     return Scaled(matrix, f"matrix coupling with ridge {ridge:g}, gain {gain:.4f}: {figures}")
 
 
-def _simplest(losses: dict[float, Array]) -> float:
+def _simplest(losses: dict[float, FloatArray]) -> float:
     """Return the strongest ridge that is within one standard error of the best."""
     best = min(losses.values(), key=lambda values: float(values.mean()))
     for ridge, values in losses.items():
@@ -78,12 +81,12 @@ def _simplest(losses: dict[float, Array]) -> float:
     raise AssertionError("the best is within its own error")
 
 
-def _start(heads: int, offsets: Array) -> Array:
+def _start(heads: int, offsets: FloatArray) -> FloatArray:
     """(K + 1, K + 1): identity over a line of zeros, and the offsets as last column."""
     return np.column_stack([np.eye(heads + 1)[:, :heads], offsets])
 
 
-def _held_out(odds: Array, classes: NDArray[np.int64], start: Array, ridge: float) -> Array:
+def _held_out(odds: FloatArray, classes: NDArray[np.int64], start: FloatArray, ridge: float) -> FloatArray:
     losses, folds = np.empty(len(odds)), deal_folds(classes)
     for fold in range(FOLDS):
         inside = folds == fold
@@ -93,18 +96,18 @@ def _held_out(odds: Array, classes: NDArray[np.int64], start: Array, ridge: floa
     return losses
 
 
-def _losses(odds: Array, classes: NDArray[np.int64], weights: Array) -> Array:
+def _losses(odds: FloatArray, classes: NDArray[np.int64], weights: FloatArray) -> FloatArray:
     scores = odds @ weights[:, :-1].T + weights[:, -1]
     return -log_softmax(scores, axis=1)[np.arange(len(odds)), classes]
 
 
-def _fit(odds: Array, classes: NDArray[np.int64], start: Array, ridge: float) -> Array:
+def _fit(odds: FloatArray, classes: NDArray[np.int64], start: FloatArray, ridge: float) -> FloatArray:
     design = np.column_stack([odds, np.ones(len(odds))])
     truth = np.eye(len(start))[classes]
     penalty = np.full(start.shape, ridge)
     penalty[:, -1] = _BIAS_RIDGE
 
-    def objective(flat: Array) -> tuple[float, Array]:
+    def objective(flat: FloatArray) -> tuple[float, FloatArray]:
         weights = flat.reshape(start.shape)
         scores = design @ weights.T
         away = weights - start

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ova.ensembles.rule.rows import Judged
+from ova.ensembles.rule.rows import ThresholdedHead
 from ova.errors import DataError
 from ova.heads.calibration.ranking import Ranking
 from ova.heads.calibration.threshold.sweep import best_cut
@@ -29,10 +29,10 @@ class MicroThresholds:
     """Thresholds of all heads, and what they reach on calibration rows."""
 
     thresholds: tuple[float, ...]
-    told: str
+    note: str
 
 
-def micro_thresholds(heads: Sequence[Judged]) -> MicroThresholds:
+def micro_thresholds(heads: Sequence[ThresholdedHead]) -> MicroThresholds:
     """Choose the heads' thresholds for micro F1, each by the method of its own recipe.
 
     At the best lambda a right alarm is worth 2 - lambda and a wrong one costs lambda, so that every head has
@@ -56,11 +56,11 @@ def micro_thresholds(heads: Sequence[Judged]) -> MicroThresholds:
         _micro_f1(np.sum([_counts(head, cut) for head, cut in zip(heads, cuts, strict=True)], axis=0))
         for cuts in (thresholds, [head.threshold for head in heads])
     )
-    told = (
+    note = (
         f"thresholds are set for micro F1 over {len(heads)} heads: {reached:.3f} on calibration rows, "
         f"{own:.3f} with the heads' own thresholds"
     )
-    return MicroThresholds(tuple(thresholds), told)
+    return MicroThresholds(tuple(thresholds), note)
 
 
 def best_micro_f1(rankings: Sequence[Ranking], fixed: NDArray[np.float64]) -> float:
@@ -87,7 +87,7 @@ def _best_counts(ranking: Ranking, price: float) -> NDArray[np.float64]:
     return np.array([tp, flagged, ranking.positives])
 
 
-def _counts(head: Judged, threshold: float) -> NDArray[np.float64]:
+def _counts(head: ThresholdedHead, threshold: float) -> NDArray[np.float64]:
     flagged = head.scores.logits >= threshold
     positive = head.scores.labels == 1
     return np.array([(flagged & positive).sum(), flagged.sum(), positive.sum()], np.float64)

@@ -14,11 +14,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ova.arrays import FloatArray
 from ova.ensembles.rule.argmax import choose, class_probabilities, couple
 from ova.ensembles.rule.rule import Rule, conflicts, longest_chain
 from ova.heads.calibration.calibrators.curve import Curve
 
-Array = NDArray[np.float64]
 LEAST_MARGIN = 1e-6
 """How far below none a label that does not fire lies at least, in the coupling `margin`."""
 
@@ -51,15 +51,15 @@ class Mapped(Protocol):
 class Decided:
     """What the rule says about n images."""
 
-    log_odds: Array
+    log_odds: FloatArray
     """(n, K) of each label on its own."""
     decisions: NDArray[np.bool_]
     """(n, K)."""
-    slack: Array
+    slack: FloatArray
     """(n,) how far the nearest decision is from tipping."""
-    scores: Array | None = None
+    scores: FloatArray | None = None
     """(n, K + 1), argmax mode."""
-    posterior: Array | None = None
+    posterior: FloatArray | None = None
     """(n, K + 1) class probabilities, argmax mode."""
     choice: NDArray[np.int64] | None = None
     """(n,) argmax mode: K is none, K + 1 no choice."""
@@ -105,7 +105,7 @@ def decide(
     return _with_choice(Decided(odds, decisions, slack), scores, coupled, rule)
 
 
-def _with_choice(decided: Decided, scores: Array, coupled: Array, rule: Rule) -> Decided:
+def _with_choice(decided: Decided, scores: FloatArray, coupled: FloatArray, rule: Rule) -> Decided:
     posterior, choice = class_probabilities(coupled), choose(scores)
     ranked = np.sort(scores, axis=1)
     slack = np.minimum(decided.slack, ranked[:, -1] - ranked[:, -2])
@@ -116,7 +116,7 @@ def _with_choice(decided: Decided, scores: Array, coupled: Array, rule: Rule) ->
     return Decided(decided.log_odds, decided.decisions, slack, scores, posterior, choice)
 
 
-def calibrate_all(heads: Sequence[Mapped], logits: Array) -> Array:
+def calibrate_all(heads: Sequence[Mapped], logits: FloatArray) -> FloatArray:
     """Return log odds (n, K) of raw logits (n, K)."""
     odds = logits * [head.slope for head in heads] + [head.intercept for head in heads]
     for place, head in enumerate(heads):
@@ -131,14 +131,14 @@ def stacked_heads(rule: Rule, names: Sequence[str]) -> NDArray[np.bool_]:
     return np.array([name in stacked for name in names])
 
 
-def levels(heads: Sequence[Mapped], rule: Rule, names: Sequence[str]) -> Array:
+def levels(heads: Sequence[Mapped], rule: Rule, names: Sequence[str]) -> FloatArray:
     """Return the log odds (K,) at which each head fires."""
     thresholds = np.array(rule.thresholds)
     return np.where(stacked_heads(rule, names), thresholds, calibrate_all(heads, thresholds[None])[0])
 
 
 def keep_surest(
-    fired: NDArray[np.bool_], margins: Array, pairs: Sequence[tuple[int, int]]
+    fired: NDArray[np.bool_], margins: FloatArray, pairs: Sequence[tuple[int, int]]
 ) -> NDArray[np.bool_]:
     """Silence every label that conflicts with a firing one of greater margin; of equal ones the first stays.
 

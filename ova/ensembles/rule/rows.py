@@ -103,7 +103,7 @@ class CommonRows:
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class ThresholdedHead:
     """Values, what they are compared with, and how that was chosen."""
 
     name: str
@@ -121,7 +121,7 @@ class Judged:
     """Share of positives where the head will work, if that is not the one of its rows."""
 
     @classmethod
-    def of(cls, head: ScoredHead) -> Judged:
+    def of(cls, head: ScoredHead) -> ThresholdedHead:
         """Take a head that decides alone."""
         calibration = head.calibration
         return cls(

@@ -20,16 +20,16 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from scipy.stats import chi2
 
+from ova.arrays import FloatArray
 from ova.ensembles.rule.numpy_rule import calibrate_all
-from ova.ensembles.rule.rows import FOLDS, CommonRows, Judged, ScoredHead, beyond_error, deal_folds
+from ova.ensembles.rule.rows import FOLDS, CommonRows, ScoredHead, ThresholdedHead, beyond_error, deal_folds
 from ova.ensembles.rule.rule import Affine, Stack
 from ova.errors import OvaError
 from ova.heads.calibration.threshold.choose_threshold import choose_threshold
 from ova.heads.recipe import KEPT_DEFAULT
 from ova.heads.scores import Scores
 
-Array = NDArray[np.float64]
-FEWEST = 10
+FEWEST_TO_STACK = 10
 RIDGE = 4.0
 _RISK = 0.1
 _OWN_PRECISION = (0.5**-2, 1.5**-2)
@@ -41,7 +41,7 @@ class Stacked:
     """What stacking came to."""
 
     stack: Stack | None
-    heads: tuple[Judged, ...]
+    heads: tuple[ThresholdedHead, ...]
     """In the order given; stacked ones with their log odds, out of fold, in place of logits."""
     notes: tuple[str, ...]
 
@@ -52,7 +52,7 @@ def fit_stack(heads: Sequence[ScoredHead]) -> Stacked:
     Raises:
         DataError: The heads have no calibration row in common.
     """
-    alone = tuple(map(Judged.of, heads))
+    alone = tuple(map(ThresholdedHead.of, heads))
     moved = [head.name for head in heads if head.calibration.adaptation is not None]
     if moved:
         why = f"no stacking: {moved[0]} was moved to another prior than that of its calibration rows"
@@ -81,20 +81,20 @@ class _Trial:
     """One head with and without the others."""
 
     index: int
-    means: Array
-    spreads: Array
-    weights: Array
+    means: FloatArray
+    spreads: FloatArray
+    weights: FloatArray
     """(K + 1,) slope of the own log odds, intercept, cross weights of the others in order."""
-    held_out: Array
+    held_out: FloatArray
     """(n,) log odds by fits that did not see the row."""
     better: bool
     gain: float
     error: float
 
     @classmethod
-    def of(cls, odds: Array, labels: NDArray[np.int8], index: int) -> _Trial | None:
+    def of(cls, odds: FloatArray, labels: NDArray[np.int8], index: int) -> _Trial | None:
         """Fit, if there are ten rows of either kind and another head that says anything."""
-        if min(int(labels.sum()), int((labels == 0).sum())) < FEWEST:
+        if min(int(labels.sum()), int((labels == 0).sum())) < FEWEST_TO_STACK:
             return None
         means, spreads = odds.mean(axis=0), odds.std(axis=0)
         spreads = np.where(spreads > 0, spreads, 1.0)
@@ -110,11 +110,11 @@ class _Trial:
         return cls(index, means, spreads, weights, held_out, bool(better), gain, error)
 
     @property
-    def cross(self) -> Array:
+    def cross(self) -> FloatArray:
         """(K,) cross weights per standard deviation, 0 for the head itself."""
         return np.insert(self.weights[2:], self.index, 0.0)
 
-    def line(self) -> tuple[Array, float]:
+    def line(self) -> tuple[FloatArray, float]:
         """Return the line of the matrix (K,) and its bias."""
         line = self.cross / self.spreads
         bias = float(self.weights[1] - line @ self.means)
@@ -122,7 +122,7 @@ class _Trial:
         return line, bias
 
 
-def _held_out(design: Array, truth: Array, folds: NDArray[np.int64]) -> Array:
+def _held_out(design: FloatArray, truth: FloatArray, folds: NDArray[np.int64]) -> FloatArray:
     values = np.empty(len(truth))
     for fold in range(FOLDS):
         inside = folds == fold
@@ -130,13 +130,13 @@ def _held_out(design: Array, truth: Array, folds: NDArray[np.int64]) -> Array:
     return values
 
 
-def _fit(design: Array, truth: Array) -> Array:
+def _fit(design: FloatArray, truth: FloatArray) -> FloatArray:
     """Minimise sum[softplus(z) - y z] plus the penalties by Newton's method; strictly convex."""
     width = design.shape[1]
     centre = np.concatenate(([1.0], np.zeros(width - 1)))
     precision = np.concatenate((_OWN_PRECISION, np.full(width - 2, RIDGE)))
 
-    def loss(point: Array) -> float:
+    def loss(point: FloatArray) -> float:
         z = design @ point
         return float(np.sum(np.logaddexp(0.0, z) - truth * z) + 0.5 * precision @ (point - centre) ** 2)
 
@@ -157,11 +157,11 @@ def _fit(design: Array, truth: Array) -> Array:
     return point
 
 
-def _losses(odds: Array, truth: Array) -> Array:
+def _losses(odds: FloatArray, truth: FloatArray) -> FloatArray:
     return np.logaddexp(0.0, odds) - truth * odds
 
 
-def _judged(head: ScoredHead, rows: CommonRows, trial: _Trial, index: int) -> Judged | None:
+def _judged(head: ScoredHead, rows: CommonRows, trial: _Trial, index: int) -> ThresholdedHead | None:
     """Choose the threshold of a stacked head on log odds of rows that their fit had not seen."""
     labels, settings = rows.labels[:, index], head.settings
     if not trial.weights[0] > 0:
@@ -177,7 +177,7 @@ def _judged(head: ScoredHead, rows: CommonRows, trial: _Trial, index: int) -> Ju
     except OvaError:
         return None
     held_out = Scores(rows.images, labels, trial.held_out)
-    return Judged(head.name, settings, held_out, chosen.threshold, chosen.method != KEPT_DEFAULT)
+    return ThresholdedHead(head.name, settings, held_out, chosen.threshold, chosen.method != KEPT_DEFAULT)
 
 
 def _told(heads: Sequence[ScoredHead], trial: _Trial, index: int) -> str:

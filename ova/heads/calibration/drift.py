@@ -28,7 +28,7 @@ from ova.heads.calibration.prior_shift import (
     read_unlabeled,
 )
 from ova.heads.calibration.ranking import Ranking
-from ova.heads.calibration.threshold.guarantees import certify
+from ova.heads.calibration.threshold.guarantees import guaranteed_threshold
 from ova.heads.recipe import KEPT_DEFAULT, CalibrationSettings, read_head_recipe
 from ova.heads.runs import RunFolder, current_run
 from ova.heads.scores import Scores
@@ -205,7 +205,7 @@ def adapt(
         )
     # What share of the images is flagged needs no labels: the promise is made on the new scores themselves.
     moved = _calibrate(scores, training, confidence=settings.confidence, prior=prior)
-    kept = certify(Ranking.of_unlabeled(unlabeled), aim, settings.confidence)
+    kept = guaranteed_threshold(Ranking.of_unlabeled(unlabeled), aim, settings.confidence)
     return replace(
         moved,
         threshold=kept.threshold,

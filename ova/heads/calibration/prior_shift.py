@@ -25,12 +25,12 @@ from scipy.optimize import brentq
 from scipy.special import logit
 from scipy.stats import kstwobign
 
+from ova.arrays import FloatArray
 from ova.errors import ArtefactError, DataError, first_few
 from ova.heads.calibration.calibrators.choose_calibrator import fit_probabilities
 from ova.spreadsheets import neutralise
 from ova.storage import read_csv
 
-FloatArray = NDArray[np.float64]
 _EDGE = 1e-12
 _BAGS, _FEW_BAGS, _MANY = 40, 10, 20_000
 _SEED = 20_261_122

@@ -14,11 +14,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ova.arrays import FloatArray
 from ova.data.labels.table import UNKNOWN
 from ova.errors import DataError
 from ova.metrics import Counts
 
-FloatArray = NDArray[np.float64]
 FEWEST_POSITIVES = 5
 
 

@@ -16,7 +16,7 @@ from ova.data.augment.augment import augment
 from ova.data.augment.draws import ORDER, draw
 from ova.heads.recipe import HeadRecipe
 from ova.heads.rows import Rows
-from ova.heads.training.sampler import list_views, times_shown
+from ova.heads.training.sampler import list_views, repeats_per_epoch
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ def plan_epoch(
     """
     times = np.ones(len(rows), np.intp)
     if per_epoch is not None and per_epoch != (len(rows) - rows.positives, rows.positives):
-        times = times_shown(rows.labels, rows.keys, per_epoch, seed=seed, epoch=epoch, rotate=rotate)
+        times = repeats_per_epoch(rows.labels, rows.keys, per_epoch, seed=seed, epoch=epoch, rotate=rotate)
     views, repeats = list_views(times)
     order = np.argsort(draw(rows.keys[views], seed, epoch, repeats, columns=1)[:, ORDER], kind="stable")
     cuts = list(range(batch_size, len(order), batch_size))

@@ -149,7 +149,7 @@ class TrainingState:
             raise ArtefactError(f"{path} is not a state of this training: {error}") from error
 
 
-class Keeper:
+class CheckpointSaver:
     """Saves a training once a minute, and never one that has diverged."""
 
     def __init__(self, state: TrainingState, checkpoint: Path) -> None:

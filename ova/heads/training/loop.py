@@ -20,7 +20,7 @@ from ova.heads.recipe import HeadRecipe, TrainingSettings
 from ova.heads.rows import Rows, read_batch
 from ova.heads.scores import score_rows
 from ova.heads.training.batches import EpochPlan, augment_batch, plan_epoch, steps_per_epoch
-from ova.heads.training.checkpoint import CURE, Arrays, Diverged, Keeper, TrainingState
+from ova.heads.training.checkpoint import CURE, Arrays, CheckpointSaver, Diverged, TrainingState
 from ova.heads.training.device import reduced_precision
 from ova.heads.training.history import History
 from ova.heads.training.losses import mix_and_smooth, training_loss, validation_loss
@@ -95,7 +95,7 @@ def fit(
         state.restore(checkpoint)
     progress.start(task, settings.epochs)
     progress.advance(task, state.marks.epoch - 1)
-    keep = Keeper(state, checkpoint)
+    keep = CheckpointSaver(state, checkpoint)
 
     while state.marks.epoch <= settings.epochs and not _stale(state, settings):
         _set_trainable(network, recipe, classifier, state.marks.epoch)
@@ -116,7 +116,7 @@ def _train_epoch(
     state: TrainingState,
     material: Material,
     recipe: HeadRecipe,
-    keep: Keeper,
+    keep: CheckpointSaver,
     should_stop: Callable[[], bool],
 ) -> bool:
     """Take the steps that are left of the epoch; False if asked to stop, with the state kept."""

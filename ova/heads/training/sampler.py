@@ -11,7 +11,7 @@ from ova.data.augment.draws import ORDER, draw
 _ORDER_EPOCH = 0
 
 
-def times_shown(
+def repeats_per_epoch(
     labels: NDArray[np.int8],
     keys: NDArray[np.uint64],
     per_epoch: tuple[int, int],

@@ -28,7 +28,7 @@ _TIMED_BATCH, _TIMED = 8, 9
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredTrial:
     """How good a recipe is, and what it costs."""
 
     held_out: HeldOut
@@ -54,7 +54,7 @@ def run_trial(
     progress: Progress,
     should_stop: Callable[[], bool],
     on_epoch: Callable[[int, History], None],
-) -> Measured:
+) -> MeasuredTrial:
     """Train and measure one recipe; an interrupted trial goes on where it was.
 
     Args:
@@ -98,7 +98,7 @@ def run_trial(
     parameters = sum(parameter.numel() for parameter in head.parameters())
     seconds = sum(float(row["seconds"] or 0) for part in fitted for row in part.history)
     size = sum(tensor.nbytes for tensor in head.state_dict().values()) / 1e6
-    return Measured(held_out, parameters, round(size, 3), _milliseconds(head, device), round(seconds, 3))
+    return MeasuredTrial(held_out, parameters, round(size, 3), _milliseconds(head, device), round(seconds, 3))
 
 
 def _milliseconds(head: Head, device: torch.device) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ova.analysis.measures.f1 import FOLDS, _folds, honest_f1, measured_f1, nested_f1
+from ova.analysis.measures.f1 import NESTED_FOLDS, _folds, honest_f1, measured_f1, nested_f1
 from ova.heads.calibration.calibrate_scores import calibrate_scores
 from ova.heads.calibration.calibration import Adaptation
 from ova.metrics import Counts, f1_interval
@@ -70,7 +70,7 @@ def test_folds_part_no_group_and_share_the_positives(size):
     _, labels, _ = sample(0, positives=60, rows=600)
     groups = [f"cell-{row // size}" for row in range(600)]
     folds = _folds(labels, groups)
-    assert len(folds) == FOLDS
+    assert len(folds) == NESTED_FOLDS
     seen = np.concatenate([fold for _, fold in folds])
     assert sorted(seen) == list(range(600))
     for others, fold in folds:

@@ -9,8 +9,8 @@ from sklearn.metrics import average_precision_score, f1_score, log_loss
 
 from ova.analysis.head_result import HeadEvidence
 from ova.analysis.measures.files import all_figures, write_measures
-from ova.analysis.measures.head import HeadMaterial, head_json, measure_head
-from ova.analysis.measures.values import Cost
+from ova.analysis.measures.head import HeadRun, head_json, measure_head
+from ova.analysis.measures.values import TrainingCost
 from ova.analysis.result import analyse_heads
 from ova.heads.calibration.calibrate_scores import calibrate_scores
 from ova.heads.scores import Scores
@@ -35,13 +35,13 @@ def rows(seed, count=400, prior=0.1):
     return tuple(f"{seed}-{row}.png" for row in range(count)), labels, logits
 
 
-def material(name="crack", prior=0.1, history=HISTORY) -> HeadMaterial:
+def material(name="crack", prior=0.1, history=HISTORY) -> HeadRun:
     held_out = Scores(*rows(1))
     images, labels, logits = rows(2, 300, prior)
     calibration = calibrate_scores(held_out.logits, held_out.labels)
     test = HeadEvidence(name, name, calibration.threshold, labels, logits, images, 12.5)
-    cost = Cost(12.5, 3.25, 1, "cpu")
-    return HeadMaterial(test, calibration, held_out, held_out.images, history, True, cost)
+    cost = TrainingCost(12.5, 3.25, 1, "cpu")
+    return HeadRun(test, calibration, held_out, held_out.images, history, True, cost)
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from small import draw_images
 
 from ova.analysis.argmax_result import Choices
 from ova.analysis.head_result import HeadEvidence
-from ova.analysis.measures.head import HeadMaterial, measure_head
-from ova.analysis.measures.values import Across, CoOccurrence, Cost, Measured, Slice
+from ova.analysis.measures.head import HeadRun, measure_head
+from ova.analysis.measures.values import Across, CoOccurrence, MeasuredValue, Slice, TrainingCost
 from ova.analysis.report.files import HeadSource, write_report
 from ova.analysis.result import Analysis, analyse_heads
 from ova.heads.calibration.calibrate_scores import calibrate_scores
@@ -71,17 +71,15 @@ def measures_of(source):
     """All figures, as if the test rows had also been the rows of the calibration."""
     evidence = source.evidence
     held_out = Scores(evidence.images, evidence.labels, evidence.logits)
-    cost = Cost(12.3, 0.4, 1, "cpu")
-    material = HeadMaterial(
-        evidence, source.calibration, held_out, evidence.images, source.history, True, cost
-    )
+    cost = TrainingCost(12.3, 0.4, 1, "cpu")
+    material = HeadRun(evidence, source.calibration, held_out, evidence.images, source.history, True, cost)
     return measure_head(material)
 
 
-FIGURE = Measured(0.5, 0.4, 0.6)
+FIGURE = MeasuredValue(0.5, 0.4, 0.6)
 ACROSS = Across(
-    Measured(0.7, 0.6, 0.8),
-    Measured(0.6, 0.5, 0.7),
+    MeasuredValue(0.7, 0.6, 0.8),
+    MeasuredValue(0.6, 0.5, 0.7),
     CoOccurrence(("spot", "bar"), ((72, 72), (72, 72)), ((24, 6), (6, 18)), ((20, 11), (11, 19))),
     (Slice("spot", "bar", True, 6, 12, FIGURE, FIGURE), Slice("spot", "bar", False, 18, 36, FIGURE, FIGURE)),
 )

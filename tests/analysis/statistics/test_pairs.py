@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ova.analysis.statistics import pairs as module
 from ova.analysis.statistics.labels import count_labels
-from ova.analysis.statistics.pairs import Answers, choose_pairs, images_to_compare
+from ova.analysis.statistics.pairs import HeadAnswers, choose_pairs, images_to_compare
 
 
 def rows_of(table):
@@ -25,7 +25,7 @@ def pictures(table, brightness):
 
 def answers_of(table, label, yes, rows):
     images = [table.images[row] for row in rows]
-    return Answers(label, images, table.column(label)[rows], np.asarray(yes, bool))
+    return HeadAnswers(label, images, table.column(label)[rows], np.asarray(yes, bool))
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_confusion_is_counted_as_by_hand(seed):
 
 
 def test_scores_of_images_that_are_gone_are_left_out(classes):
-    lost = Answers("a", ["gone.png"] * 20, np.zeros(20, np.int8), np.ones(20, bool))
+    lost = HeadAnswers("a", ["gone.png"] * 20, np.zeros(20, np.int8), np.ones(20, bool))
     assert module._by_confusion(classes, [lost]) == []
 
 

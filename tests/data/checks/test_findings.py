@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from ova.data.checks.findings import (
-    KINDS,
+    FINDING_KINDS,
     Bounds,
     conflicts_by_label,
     find_all,
@@ -39,7 +39,7 @@ def survey(messy):
 
 
 def by_kind(findings):
-    return {kind: [each.image for each in findings if each.finding == kind] for kind in KINDS}
+    return {kind: [each.image for each in findings if each.finding == kind] for kind in FINDING_KINDS}
 
 
 def test_everything_that_is_wrong_is_found_and_nothing_else(survey):

@@ -15,7 +15,7 @@ from PIL import Image
 
 from ova.data.fetch import download
 from ova.data.fetch.fetch import fetch_images
-from ova.data.fetch.url_table import read_wanted
+from ova.data.fetch.url_table import read_url_rows
 from ova.data.tables.sheet import read_sheet
 from ova.errors import DataError, EnvironmentFault, RecipeError
 
@@ -238,7 +238,7 @@ def test_what_is_no_image_is_told_and_not_stored(site, waits, tmp_path, path, wh
 
 
 def test_a_body_is_read_no_further_than_the_cap(site, waits, tmp_path, monkeypatch):
-    monkeypatch.setattr("ova.data.fetch.fetch.MAX_BYTES", 10_000)
+    monkeypatch.setattr("ova.data.fetch.fetch.MAX_IMAGE_BYTES", 10_000)
     table = write_urls(tmp_path / "urls.csv", [{"url": f"{site.url}/endless", "image": "a.png"}])
     report = fetch_images(table, tmp_path / "images", pause=0)
     assert "more than 10,000 bytes" in report.results[0].problem
@@ -307,14 +307,14 @@ def test_an_unreachable_host_does_not_hold_up_the_others(site, waits, tmp_path):
 def test_a_wrong_row_is_refused_before_anything_is_asked(tmp_path, row, what):
     rows = [{"url": "http://host/fine.png", "image": "fine.png", "sha256": ""}, row]
     with pytest.raises(DataError, match=what) as caught:
-        read_wanted(read_sheet(write_urls(tmp_path / "urls.csv", rows), ","))
+        read_url_rows(read_sheet(write_urls(tmp_path / "urls.csv", rows), ","))
     assert "line 3" in str(caught.value)
 
 
 def test_two_urls_for_one_image_are_refused(tmp_path):
     rows = [{"url": f"http://host/{name}", "image": "a.png"} for name in "ab"]
     with pytest.raises(DataError, match="two URLs for one image in line 3"):
-        read_wanted(read_sheet(write_urls(tmp_path / "urls.csv", rows), ","))
+        read_url_rows(read_sheet(write_urls(tmp_path / "urls.csv", rows), ","))
 
 
 def test_a_link_out_of_the_folder_is_not_followed(site, waits, tmp_path):

@@ -165,7 +165,7 @@ def test_archive_of_a_folder_gives_the_same_labels_facts_and_pixels(
     assert first.digest() == second.digest()
     pixels: list[dict[int, np.ndarray]] = [{}, {}]
     facts = [
-        examine_images(files, first.images, looks=[seen.__setitem__], workers=2).facts
+        examine_images(files, first.images, pixel_measures=[seen.__setitem__], workers=2).facts
         for files, seen in zip((plain, zipped), pixels, strict=True)
     ]
     for one, other in zip(*facts, strict=True):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
-from ova.data.files.read import MAX_BYTES
+from ova.data.files.read import MAX_IMAGE_BYTES
 from ova.data.images.colour import luma
 from ova.data.images.decode import decode_bytes, decode_image
 from ova.data.images.resize import resize_pixels
@@ -278,7 +278,7 @@ def test_missing_folder_device_and_too_large(tmp_path):
         decode_image(tmp_path / "nul\0.png", channels=1)
     large = tmp_path / "large.png"
     with large.open("wb") as file:
-        file.truncate(MAX_BYTES + 1)
+        file.truncate(MAX_IMAGE_BYTES + 1)
     with pytest.raises(DataError, match="67,108,865 bytes, the limit is 67,108,864"):
         decode_image(large, channels=1)
 

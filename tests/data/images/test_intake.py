@@ -86,7 +86,7 @@ def test_looks_and_progress(root, workers, processes):
     examined = examine_images(
         FolderFiles(root),
         images,
-        looks=[Corner(), Corner(1)],
+        pixel_measures=[Corner(), Corner(1)],
         progress=Listening(),
         workers=workers,
         processes=processes,
@@ -124,7 +124,7 @@ def test_looks_see_the_channels_that_there_are(root):
         shapes.append(pixels.shape)
 
     images = ["grey.png", "same in RGB.png", "deep/colour.png"]
-    examine_images(FolderFiles(root), images, looks=[look], workers=1)
+    examine_images(FolderFiles(root), images, pixel_measures=[look], workers=1)
     assert shapes == [(6, 8, 1), (6, 8, 1), (5, 7, 3)]
 
 
@@ -141,7 +141,7 @@ def test_an_error_of_a_look_is_not_hidden(root):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        examine_images(FolderFiles(root), ["grey.png"] * 100, looks=[look])
+        examine_images(FolderFiles(root), ["grey.png"] * 100, pixel_measures=[look])
 
 
 def test_all_unreadable_files_are_listed(root, tmp_path):
@@ -166,7 +166,7 @@ def test_all_unreadable_files_are_listed(root, tmp_path):
     seen = []
     with pytest.raises(UnreadableImages):
         examine_images(
-            FolderFiles(root), ["grey.png", *bad], looks=[lambda index, pixels: seen.append(index)]
+            FolderFiles(root), ["grey.png", *bad], pixel_measures=[lambda index, pixels: seen.append(index)]
         )
     assert seen == [0]
     problems = problems_of(root, ["grey.png", *bad])

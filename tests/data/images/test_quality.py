@@ -7,7 +7,7 @@ from PIL import Image
 from scipy import ndimage
 
 from ova.data.images.quality import (
-    SIDE,
+    MEASURED_SIDE,
     THUMB,
     Qualities,
     gather_qualities,
@@ -145,6 +145,8 @@ def test_rows_are_taken_by_number():
 
 
 def test_large_images_are_judged_at_one_side():
-    image = noise(SIDE * 2, SIDE * 3)
-    reduced = Image.fromarray(image[:, :, 0]).resize((SIDE, 171), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    image = noise(MEASURED_SIDE * 2, MEASURED_SIDE * 3)
+    reduced = Image.fromarray(image[:, :, 0]).resize(
+        (MEASURED_SIDE, 171), Image.Resampling.BILINEAR, reducing_gap=2.0
+    )
     np.testing.assert_allclose(measure(image).spread, np.asarray(reduced).std(), rtol=1e-5)

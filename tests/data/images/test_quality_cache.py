@@ -60,8 +60,8 @@ def test_measures_are_those_of_the_images_in_any_order(files, path, decoded):
 
 def test_what_was_taken_is_not_decoded_again(files, path, decoded):
     cache = QualityCache(path)
-    examined = examine_images(files, NAMES[:4], looks=[cache.look])
-    cache.take(examined.facts, examined.seen[0])
+    examined = examine_images(files, NAMES[:4], pixel_measures=[cache.pixel_measure])
+    cache.add(examined.facts, examined.seen[0])
     assert all(map(cache.knows, examined.facts))
     decoded.clear()
     facts = [*examined.facts, *facts_of(files, NAMES[4:])]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
 
 from ova.data.split.clusters import Clusters
-from ova.data.split.local_search import FINE, Exchange
+from ova.data.split.local_search import FINE, LocalSearch
 from ova.data.split.quotas import by_share
 from ova.data.split.stratify import place_clusters
 from ova.data.split.traits import Traits, find_traits
@@ -134,16 +134,16 @@ def test_exchanges_lower_the_sum_and_count_it_right():
     def total() -> int:
         return int((traits.weights[:, None] * deviation() ** 2).sum())
 
-    exchange = Exchange(traits, part, deviation(), np.zeros(count, bool), np.zeros((count, 3), bool))
-    before, gain, target = total(), exchange.gain(4, (part[4] + 1) % 3), (part[4] + 1) % 3
-    exchange.put(4, target)
+    search = LocalSearch(traits, part, deviation(), np.zeros(count, bool), np.zeros((count, 3), bool))
+    before, gain, target = total(), search.gain(4, (part[4] + 1) % 3), (part[4] + 1) % 3
+    search.put(4, target)
     assert total() - before == 2 * FINE * gain
     one, other = next((a, b) for a in range(count) for b in range(count) if part[a] == 0 and part[b] == 1)
-    before, gain = total(), exchange.swap_gain(one, other)
-    exchange.put(one, 1)
-    exchange.put(other, 0)
+    before, gain = total(), search.swap_gain(one, other)
+    search.put(one, 1)
+    search.put(other, 0)
     assert total() - before == 2 * FINE * gain
     before = total()
-    exchange.run()
+    search.run()
     assert total() < before / 20
-    assert (exchange.deviation == deviation()).all()
+    assert (search.deviation == deviation()).all()

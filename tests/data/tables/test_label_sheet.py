@@ -87,10 +87,10 @@ def test_a_line_without_an_end_is_not_read_into_memory(tmp_path, monkeypatch, re
 
 
 def test_caps_on_rows_and_bytes(tmp_path, monkeypatch, read, refusal):
-    monkeypatch.setattr("ova.data.tables.label_sheet.MAX_ROWS", 3)
+    monkeypatch.setattr("ova.data.tables.label_sheet.MAX_LABEL_ROWS", 3)
     assert len(read(tmp_path, WIDE).images) == 3
     assert "has more than 3 rows" in refusal(tmp_path, WIDE + "c.png;1;1\n")
-    monkeypatch.setattr("ova.data.tables.reader.MAX_BYTES", 2**20)
+    monkeypatch.setattr("ova.data.tables.reader.MAX_TABLE_BYTES", 2**20)
     assert "is larger than 1 MiB" in refusal(tmp_path, WIDE + "\n" * 2**20)
 
 

@@ -31,7 +31,7 @@ def test_refused(sheet, monkeypatch):
         sheet("url,note\nx,1\ny\n")
     with pytest.raises(DataError, match="no rows"):
         sheet("url,note\n")
-    monkeypatch.setattr("ova.data.tables.sheet.MAX_ROWS", 2)
+    monkeypatch.setattr("ova.data.tables.sheet.MAX_SHEET_ROWS", 2)
     assert len(sheet("url,note\na,1\nb,1\n").lines) == 2
     with pytest.raises(DataError, match="more than 2 rows"):
         sheet("url,note\na,1\nb,1\nc,1\n")

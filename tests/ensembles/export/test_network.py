@@ -39,7 +39,7 @@ class Resized(nn.Module):
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         planes = images.permute(0, 3, 1, 2).float()
-        return resize_images(planes, SIZE), resize_images(combined.luma(planes), SIZE)
+        return resize_images(planes, SIZE), resize_images(combined.luma_in_graph(planes), SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_resize_is_the_same_in_numpy_torch_and_onnx(
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 400), st.integers(1, 400))
 def test_weights_are_those_of_the_store(length: int, size: int) -> None:
-    weights = combined.resize_weights(length, size)
+    weights = combined.resize_weights_in_graph(length, size)
     assert weights.dtype == torch.int64
     np.testing.assert_array_equal(weights.numpy(), data_resize.resize_weights(length, size))
 
@@ -139,7 +139,7 @@ def test_luma_is_that_of_the_decoder() -> None:
     pixels = np.concatenate(
         [corners, np.array(halves, np.uint8), random.integers(0, 256, (5000, 3), dtype=np.uint8)]
     )[None, None]
-    grey = combined.luma(as_planes(pixels))[0, 0].numpy()
+    grey = combined.luma_in_graph(as_planes(pixels))[0, 0].numpy()
     np.testing.assert_array_equal(grey, data_colour.luma(pixels)[0])
 
 

@@ -29,7 +29,7 @@ def accuracy(odds, classes, weights):
 def test_confused_heads_get_a_matrix_that_is_better_on_new_rows():
     found = fit_matrix(*draw_rows(0, 800, confused=True), OFFSETS)
     assert found.matrix is not None
-    assert "matrix coupling" in found.told
+    assert "matrix coupling" in found.note
     weights = np.column_stack([found.matrix.weights, found.matrix.biases])
     odds, classes = draw_rows(1, 20_000, confused=True)
     assert accuracy(odds, classes, weights) > accuracy(odds, classes, _start(3, OFFSETS)) + 0.02
@@ -40,7 +40,7 @@ def test_few_rows_of_a_class_leave_odds_coupling():
     assert np.bincount(classes).min() < 10
     found = fit_matrix(odds, classes, OFFSETS)
     assert found.matrix is None
-    assert "a matrix needs 10" in found.told
+    assert "a matrix needs 10" in found.note
     assert fit_matrix(odds, classes, OFFSETS, forced=True).matrix is not None
 
 

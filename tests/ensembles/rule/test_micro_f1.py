@@ -13,7 +13,7 @@ from scored import Scored
 from sklearn.metrics import f1_score
 
 from ova.ensembles.rule.micro_f1 import best_micro_f1, micro_thresholds
-from ova.ensembles.rule.rows import Judged
+from ova.ensembles.rule.rows import ThresholdedHead
 from ova.errors import DataError
 from ova.heads.calibration.calibrate_scores import calibrate_scores
 from ova.heads.calibration.calibration import Adaptation
@@ -30,7 +30,7 @@ def scored(name, seed, positives, rows=300, power=3.0, method="auto"):
     scores = Scores(tuple(f"{row:03d}" for row in range(rows)), labels, logits)
     chosen = choose_threshold(logits, labels, method=method)
     free = chosen.method != KEPT_DEFAULT
-    return Judged(name, CalibrationSettings(method=method), scores, chosen.threshold, free)
+    return ThresholdedHead(name, CalibrationSettings(method=method), scores, chosen.threshold, free)
 
 
 @settings(max_examples=40)
@@ -57,7 +57,7 @@ def test_thresholds_of_the_exact_method_reach_it():
     flagged = np.concatenate([h.scores.logits >= t for h, t in zip(heads, found.thresholds, strict=True)])
     best = best_micro_f1([Ranking.of(h.scores.logits, h.scores.labels) for h in heads], np.zeros(3))
     assert f1_score(truth, flagged) == pytest.approx(best)
-    assert f"{best:.3f} on calibration rows" in found.told
+    assert f"{best:.3f} on calibration rows" in found.note
     assert [float(np.float32(cut)) for cut in found.thresholds] == list(found.thresholds)
 
 
@@ -103,9 +103,9 @@ def test_a_head_that_decides_alone_is_taken_as_it_was_calibrated():
     alone = scored("a", 9, 60)
     calibration = calibrate_scores(alone.scores.logits, alone.scores.labels, pos_weight=3.0)
     head = Scored("a", calibration, alone.settings, alone.scores, proper_loss=False)
-    judged = Judged.of(head)
+    judged = ThresholdedHead.of(head)
     assert (judged.threshold, judged.free, judged.prior) == (calibration.threshold, True, None)
     assert (judged.pos_weight, judged.proper_loss) == (3.0, False)
     moved = replace(calibration, adaptation=Adaptation(100, 0.2, 0.3, 0.4, "d", "before.json"))
-    assert Judged.of(replace(head, calibration=moved)).prior == calibration.prior
-    assert not Judged.of(replace(head, calibration=replace(calibration, method="default"))).free
+    assert ThresholdedHead.of(replace(head, calibration=moved)).prior == calibration.prior
+    assert not ThresholdedHead.of(replace(head, calibration=replace(calibration, method="default"))).free

@@ -17,7 +17,7 @@ from ova.heads.calibration.calibrators.curve import Curve
 from ova.heads.calibration.calibrators.platt import fit_platt
 from ova.heads.calibration.ranking import Ranking
 from ova.heads.calibration.threshold.choose_threshold import plugin
-from ova.heads.calibration.threshold.smoothed import steady
+from ova.heads.calibration.threshold.smoothed import smoothed_threshold
 from ova.heads.calibration.threshold.sweep import bagged, sweep
 from ova.heads.threshold_objectives import FBeta
 from ova.metrics import Counts
@@ -84,7 +84,7 @@ def test_methods_are_the_rules_they_name():
     assert threshold["argmax"] == sweep(scores, labels).threshold
     assert threshold["bagged"] == bagged(scores, labels)
     assert threshold["plugin"] == plugin(rows, platt)
-    assert threshold["auto"] == steady(Ranking.of(rows, labels), FBeta()).threshold
+    assert threshold["auto"] == smoothed_threshold(Ranking.of(rows, labels), FBeta()).threshold
     assert len(set(threshold.values())) == 4
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ova.data.augment.draws import image_keys
-from ova.heads.training.sampler import list_views, times_shown
+from ova.heads.training.sampler import list_views, repeats_per_epoch
 
 
 def make(negatives: int, positives: int) -> tuple[np.ndarray, np.ndarray]:
@@ -29,7 +29,7 @@ def test_an_epoch_shows_exactly_what_was_planned_and_no_row_more_than_others(
     labels, keys = make(negatives, positives)
     total = np.zeros(len(labels), np.intp)
     for epoch in (1, 2, 3):
-        times = times_shown(labels, keys, (shown_negatives, shown_positives), seed=seed, epoch=epoch)
+        times = repeats_per_epoch(labels, keys, (shown_negatives, shown_positives), seed=seed, epoch=epoch)
         total += times
         for counts in (times, total):
             for label in (0, 1):
@@ -39,29 +39,29 @@ def test_an_epoch_shows_exactly_what_was_planned_and_no_row_more_than_others(
 
 def test_a_capped_class_is_seen_whole_in_time_and_a_fixed_subset_stays() -> None:
     labels, keys = make(100, 10)
-    epochs = [times_shown(labels, keys, (30, 10), seed=0, epoch=epoch) for epoch in range(1, 5)]
+    epochs = [repeats_per_epoch(labels, keys, (30, 10), seed=0, epoch=epoch) for epoch in range(1, 5)]
     assert len({each.tobytes() for each in epochs}) == 4
     assert sum(epochs)[labels == 0].min() == 1
-    fixed = [times_shown(labels, keys, (30, 10), seed=0, epoch=epoch, rotate=False) for epoch in (1, 2)]
+    fixed = [repeats_per_epoch(labels, keys, (30, 10), seed=0, epoch=epoch, rotate=False) for epoch in (1, 2)]
     assert fixed[0].tolist() == fixed[1].tolist() == epochs[0].tolist()
 
 
 def test_repeats_beyond_whole_rounds_move_on_even_where_the_cap_is_fixed() -> None:
     labels, keys = make(10, 4)
-    epochs = [times_shown(labels, keys, (5, 6), seed=0, epoch=epoch, rotate=False) for epoch in (1, 2)]
+    epochs = [repeats_per_epoch(labels, keys, (5, 6), seed=0, epoch=epoch, rotate=False) for epoch in (1, 2)]
     assert (epochs[0] + epochs[1])[labels == 1].tolist() == [3, 3, 3, 3]
 
 
 def test_only_seed_image_and_epoch_decide() -> None:
     labels, keys = make(60, 7)
-    expected = times_shown(labels, keys, (20, 16), seed=3, epoch=5)
+    expected = repeats_per_epoch(labels, keys, (20, 16), seed=3, epoch=5)
     np.random.seed(1)
     torch.manual_seed(1)
-    assert times_shown(labels, keys, (20, 16), seed=3, epoch=5).tolist() == expected.tolist()
+    assert repeats_per_epoch(labels, keys, (20, 16), seed=3, epoch=5).tolist() == expected.tolist()
     order = np.random.default_rng(0).permutation(67)
-    shuffled = times_shown(labels[order], keys[order], (20, 16), seed=3, epoch=5)
+    shuffled = repeats_per_epoch(labels[order], keys[order], (20, 16), seed=3, epoch=5)
     assert shuffled.tolist() == expected[order].tolist()
-    assert times_shown(labels, keys, (20, 16), seed=4, epoch=5).tolist() != expected.tolist()
+    assert repeats_per_epoch(labels, keys, (20, 16), seed=4, epoch=5).tolist() != expected.tolist()
 
 
 def test_every_showing_of_a_row_is_counted() -> None:

@@ -9,11 +9,11 @@ follow beta distributions, and keeps its two straight ends where they do not.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
-FloatArray = NDArray[np.float64]
+from ova.arrays import FloatArray
+
 # The fit is drawn to the logistic one by normal priors with these standard deviations of a, b and c.
 _DEVIATIONS = np.array([1.0, 1.0, 1.5])
 _CENTRE = np.array([1.0, 1.0, 0.0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from ova.arrays import FloatArray
 
 # From so many scores on, a first fit on blocks is cheaper than the steps that it saves.
 MANY = 5000
@@ -52,7 +52,7 @@ def balanced_starts(rows: FloatArray, positives: FloatArray, blocks: int) -> NDA
     return np.unique(np.concatenate([[0], cuts[cuts < len(rows)]])).astype(np.intp)
 
 
-def within_reach(
+def clip_outliers(
     scores: NDArray[np.float64], rows: NDArray[np.float64], positives: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Draw scores in to 8 quartile ranges beyond the quartiles of either class.

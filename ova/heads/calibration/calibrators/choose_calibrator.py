@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ova.arrays import FloatArray
 from ova.heads.calibration.calibrators.beta import bend_knots, beta_log_odds, fit_beta
-from ova.heads.calibration.calibrators.blocks import balanced_starts, within_reach
+from ova.heads.calibration.calibrators.blocks import balanced_starts, clip_outliers
 from ova.heads.calibration.calibrators.curve import Curve, curve_through
 from ova.heads.calibration.calibrators.firth import fit_firth
 from ova.heads.calibration.calibrators.isotonic import fit_isotonic
@@ -23,7 +24,6 @@ from ova.heads.calibration.calibrators.platt import Platt, fit_platt
 from ova.heads.calibration.ranking import Ranking
 
 _CONFLICT = 4.6
-FloatArray = NDArray[np.float64]
 FEWEST_FOR_BETA, FEWEST_FOR_ISOTONIC = 100, 1000
 _FOLDS, _BLOCKS, _SEED = 5, 1000, 20_261_121
 
@@ -46,7 +46,7 @@ def fit_probabilities(
         DataError: The head ranks backwards.
     """
     single, positives = np.ones(scores.size), truth.astype(np.float64)
-    drawn = within_reach(scores.astype(np.float64), single, positives)
+    drawn = clip_outliers(scores.astype(np.float64), single, positives)
     platt = fit_platt(drawn, truth, shift=shift, proper=proper)
     free = fit_firth(drawn, single, positives)
     if free is not None and _log_loss(platt, drawn, truth) - _log_loss(free, drawn, truth) > _CONFLICT:
@@ -95,7 +95,7 @@ class _Blocks:
     def of(cls, ranking: Ranking) -> _Blocks:
         scores, rows = ranking.scores[::-1], ranking.rows[::-1]
         positives = ranking.positive_rows[::-1]
-        scores = within_reach(scores, rows, positives)
+        scores = clip_outliers(scores, rows, positives)
         starts = balanced_starts(rows, positives, _BLOCKS)
         total = np.add.reduceat(rows, starts)
         mean = np.add.reduceat(scores * rows, starts) / total

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 
-KINDS = ("beta", "isotonic")
+CURVE_KINDS = ("beta", "isotonic")
 MOST_KNOTS = 256
 
 
@@ -28,7 +28,7 @@ class Curve:
     """Logit -> log odds: straight between the knots, and outside as steep as the first and last piece."""
 
     kind: str
-    """What it was fitted as, one of `KINDS`."""
+    """What it was fitted as, one of `CURVE_KINDS`."""
     knots: tuple[float, ...]
     """Logits, exact in float32, strictly increasing, two or more."""
     log_odds: tuple[float, ...]
@@ -57,7 +57,7 @@ class Curve:
         with np.errstate(over="ignore"):
             exact = all(float(np.float32(knot)) == knot for knot in self.knots)
         checks = {
-            "curve is of an unknown kind": self.kind in KINDS,
+            "curve is of an unknown kind": self.kind in CURVE_KINDS,
             "curve must be finite": bool(np.isfinite([*self.knots, *self.log_odds]).all()),
             "knots must be exact in float32": exact,
             "knots must increase": _increases(self.knots),

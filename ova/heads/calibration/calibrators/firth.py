@@ -8,13 +8,12 @@ separable; it also takes away most of the bias that few positives cause.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit
 
+from ova.arrays import FloatArray
 from ova.heads.calibration.calibrators.blocks import MANY, in_blocks
 from ova.heads.calibration.calibrators.platt import Platt
 
-FloatArray = NDArray[np.float64]
 _MOST_STEPS = 200
 _LONGEST_STEP = 2.0
 _TOLERANCE = 1e-7

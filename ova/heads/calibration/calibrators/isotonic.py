@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 from scipy.special import expit, logit
 
+from ova.arrays import FloatArray
 from ova.heads.calibration.calibrators.blocks import balanced_starts
 
-FloatArray = NDArray[np.float64]
 _BLOCKS = 60
 _EDGE = 1e-12
 _TILT = 1e-3

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ova.arrays import FloatArray
 from ova.errors import RecipeError
 from ova.heads.calibration.calibration import METHODS
 from ova.heads.calibration.calibrators.choose_calibrator import fit_probabilities
 from ova.heads.calibration.calibrators.platt import Platt
-from ova.heads.calibration.ranking import FloatArray, LabelledRows
-from ova.heads.calibration.threshold.guarantees import certify
-from ova.heads.calibration.threshold.smoothed import steady
+from ova.heads.calibration.ranking import LabelledRows
+from ova.heads.calibration.threshold.guarantees import guaranteed_threshold
+from ova.heads.calibration.threshold.smoothed import smoothed_threshold
 from ova.heads.calibration.threshold.sweep import bagged, sweep
 from ova.heads.recipe import KEPT_DEFAULT
 from ova.heads.threshold_objectives import (
@@ -103,7 +104,7 @@ class _Found:
 
 def _find(rows: LabelledRows, line: Platt, aim: Objective, method: str, confidence: float) -> _Found:
     if isinstance(aim, Floor | Budget):
-        certified = certify(rows.ranking, aim, confidence)
+        certified = guaranteed_threshold(rows.ranking, aim, confidence)
         return _Found(certified.threshold, note=certified.note)
     if method == "argmax":
         return _Found(sweep(rows.scores, rows.truth, objective=aim).threshold)
@@ -111,7 +112,7 @@ def _find(rows: LabelledRows, line: Platt, aim: Objective, method: str, confiden
         return _Found(bagged(rows.scores, rows.truth, objective=aim))
     if method == "plugin":
         return _Found(plugin(rows.scores, line, objective=aim))
-    found = steady(rows.ranking, aim)
+    found = smoothed_threshold(rows.ranking, aim)
     return _Found(found.threshold, found.low, found.high)
 
 

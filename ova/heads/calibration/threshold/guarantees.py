@@ -19,7 +19,7 @@ _STARTS = 5
 
 
 @dataclass(frozen=True)
-class Certified:
+class GuaranteedThreshold:
     """A threshold, and why it does not promise what was asked for."""
 
     threshold: float
@@ -28,7 +28,9 @@ class Certified:
     """What is unreachable, what is the best, and what it would take; None if the promise holds."""
 
 
-def certify(ranking: Ranking, objective: Floor | Budget, confidence: float) -> Certified:
+def guaranteed_threshold(
+    ranking: Ranking, objective: Floor | Budget, confidence: float
+) -> GuaranteedThreshold:
     """Choose the threshold that keeps a promise at the least price.
 
     Args:
@@ -44,7 +46,7 @@ def certify(ranking: Ranking, objective: Floor | Budget, confidence: float) -> C
     return _precision(ranking, objective, risk)
 
 
-def _recall(ranking: Ranking, least: float, risk: float) -> Certified:
+def _recall(ranking: Ranking, least: float, risk: float) -> GuaranteedThreshold:
     """Flag from the k-th lowest positive on.
 
     Its recall is below `least` only if at most k - 1 of the P positives fall among the worst 1 - least, whose
@@ -57,16 +59,16 @@ def _recall(ranking: Ranking, least: float, risk: float) -> Certified:
     cut = int(np.searchsorted(ranking.tp, wanted))
     threshold = float(ranking.thresholds()[cut + 1])
     if spare:
-        return Certified(threshold)
+        return GuaranteedThreshold(threshold)
     needed = math.ceil(math.log(risk) / math.log(least))
-    return Certified(
+    return GuaranteedThreshold(
         threshold,
         f"recall >= {least:g} is unreachable at {1 - risk:.0%}: {total} positives promise at most "
         f"{risk ** (1 / total):.3f}, {needed} are needed; every positive of these rows is flagged",
     )
 
 
-def _precision(ranking: Ranking, floor: Floor, risk: float) -> Certified:
+def _precision(ranking: Ranking, floor: Floor, risk: float) -> GuaranteedThreshold:
     """Walk down from the top while the precision is proven (Learn then Test, Angelopoulos et al. 2021).
 
     Cuts are tested in an order that does not depend on the labels, from several starts that share the risk,
@@ -85,11 +87,11 @@ def _precision(ranking: Ranking, floor: Floor, risk: float) -> Certified:
     walked = [end for start, end in zip(starts.tolist(), ends, strict=True) if end >= start]
     thresholds = ranking.thresholds()
     if walked:
-        return Certified(float(thresholds[max(walked) + 1]))
+        return GuaranteedThreshold(float(thresholds[max(walked) + 1]))
     bounds = np.nan_to_num(beta.ppf(level, tp, ranking.fp + 1.0))
     tested = starts if len(starts) else np.array([len(flagged) - 1])
     best = int(tested[np.argmax(bounds[tested])])
-    return Certified(
+    return GuaranteedThreshold(
         float(thresholds[best + 1]),
         f"precision >= {floor.least:g} is unreachable at {1 - risk:.0%}: the best that these rows promise is "
         f"{_at_odds(float(bounds[best]), floor.odds):.3f}; it takes {fewest} right alarms without a "
@@ -101,16 +103,16 @@ def _at_odds(share: float, odds: float) -> float:
     return share if odds == 1.0 else share * odds / (share * odds + 1.0 - share)
 
 
-def _alarms(ranking: Ranking, most: float, risk: float) -> Certified:
+def _alarms(ranking: Ranking, most: float, risk: float) -> GuaranteedThreshold:
     """Flag the m highest of n rows, m the largest number with P(Bin(n, most) <= m) <= risk."""
     total = int(ranking.flagged[-1])
     allowed = int(np.searchsorted(binom.cdf(np.arange(total + 1), total, most), risk, side="right")) - 1
     cut = int(np.searchsorted(ranking.flagged, allowed, side="right"))  # scores that are flagged
     threshold = float(ranking.thresholds()[cut])
     if allowed >= 0:
-        return Certified(threshold)
+        return GuaranteedThreshold(threshold)
     needed = math.ceil(math.log(risk) / math.log1p(-most))
-    return Certified(
+    return GuaranteedThreshold(
         threshold,
         f"alarms <= {most:g} is unreachable at {1 - risk:.0%}: {total} rows are too few, {needed} are "
         "needed; none of these rows is flagged",

@@ -35,10 +35,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from ova.heads.calibration.calibrators.blocks import within_reach
+from ova.arrays import FloatArray
+from ova.heads.calibration.calibrators.blocks import clip_outliers
 from ova.heads.calibration.calibrators.firth import fit_firth
 from ova.heads.calibration.calibrators.platt import Platt
-from ova.heads.calibration.ranking import FloatArray, Ranking
+from ova.heads.calibration.ranking import Ranking
 from ova.heads.calibration.threshold.sweep import Bags, best_cut
 from ova.heads.threshold_objectives import Maximised
 
@@ -59,7 +60,7 @@ _BEYOND = 0.5
 
 
 @dataclass(frozen=True)
-class Steady:
+class SmoothedThreshold:
     """A threshold and how far the data pin it down."""
 
     threshold: float
@@ -70,7 +71,7 @@ class Steady:
     """95th percentile."""
 
 
-def steady(ranking: Ranking, objective: Maximised) -> Steady:
+def smoothed_threshold(ranking: Ranking, objective: Maximised) -> SmoothedThreshold:
     """Choose a threshold by the rule above.
 
     Args:
@@ -80,13 +81,13 @@ def steady(ranking: Ranking, objective: Maximised) -> Steady:
     optima = Bags.draw(ranking, objective).thresholds(objective)
     usual = float(np.median(optima))
     positives = ranking.positive_rows
-    drawn = within_reach(ranking.scores, ranking.rows, positives)
+    drawn = clip_outliers(ranking.scores, ranking.rows, positives)
     model = fit_firth(drawn, ranking.rows, positives)
     threshold = usual
     if model is not None:
         threshold = _steadied(ranking, usual, model, Spread.of(ranking, drawn), objective)
     low, high = np.percentile(optima, [5.0, 95.0]).tolist()
-    return Steady(float(np.float32(threshold)), low, high)
+    return SmoothedThreshold(float(np.float32(threshold)), low, high)
 
 
 def _steadied(ranking: Ranking, usual: float, model: Platt, spread: Spread, objective: Maximised) -> float:
@@ -166,7 +167,7 @@ class Spread:
         Args:
             ranking: The rows.
             drawn: (g,) their scores, outliers drawn in
-                (`ova.heads.calibration.calibrators.blocks.within_reach`).
+                (`ova.heads.calibration.calibrators.blocks.clip_outliers`).
         """
         held = ranking.under_positives
         scores, share = drawn[held], ranking.positive_rows[held] / ranking.positives

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ova.heads.calibration.ranking import FloatArray, Ranking
+from ova.arrays import FloatArray
+from ova.heads.calibration.ranking import Ranking
 from ova.heads.threshold_objectives import FBeta, Maximised
 from ova.metrics import Counts
 

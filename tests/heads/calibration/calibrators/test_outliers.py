@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ova.heads.calibration.calibrate_scores import calibrate_scores
-from ova.heads.calibration.calibrators.blocks import within_reach
+from ova.heads.calibration.calibrators.blocks import clip_outliers
 
 
 def reach(scores, labels):
-    return within_reach(scores, np.ones(len(scores)), labels.astype(float))
+    return clip_outliers(scores, np.ones(len(scores)), labels.astype(float))
 
 
 def test_normal_scores_stay_and_one_wild_score_is_drawn_in():

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binom, norm
 
 from ova.heads.calibration.ranking import Ranking
-from ova.heads.calibration.threshold.guarantees import certify
+from ova.heads.calibration.threshold.guarantees import guaranteed_threshold
 from ova.heads.threshold_objectives import Budget, Floor
 
 
@@ -19,7 +19,7 @@ def draw_rows(draw, positives, negatives, distance=3.0):
 def thresholds(objective, positives, negatives, repeats=400):
     draw = np.random.default_rng(5)
     for _ in range(repeats):
-        yield certify(Ranking.of(*draw_rows(draw, positives, negatives)), objective, 0.95)
+        yield guaranteed_threshold(Ranking.of(*draw_rows(draw, positives, negatives)), objective, 0.95)
 
 
 def holds(kept, repeats=400):
@@ -47,14 +47,19 @@ def test_recall_takes_29_positives():
         assert "24 positives promise at most 0.883, 29 are needed" in found.note
     draw = np.random.default_rng(1)
     scores, labels = draw_rows(draw, 24, 50)
-    assert certify(Ranking.of(scores, labels), objective, 0.95).threshold <= scores[labels == 1].min()
+    assert (
+        guaranteed_threshold(Ranking.of(scores, labels), objective, 0.95).threshold
+        <= scores[labels == 1].min()
+    )
 
 
 @pytest.mark.parametrize(("confidence", "needed"), [(0.9, 22), (0.95, 29), (0.99, 44)])
 def test_what_it_takes_depends_on_the_confidence(confidence, needed):
     draw = np.random.default_rng(2)
     for count, reached in ((needed - 1, False), (needed, True)):
-        found = certify(Ranking.of(*draw_rows(draw, count, 30)), Floor("recall", 0.9), confidence)
+        found = guaranteed_threshold(
+            Ranking.of(*draw_rows(draw, count, 30)), Floor("recall", 0.9), confidence
+        )
         assert (found.note is None) == reached
 
 
@@ -78,14 +83,14 @@ def test_precision_is_kept_as_often_as_promised():
 def test_unreachable_precision_says_what_is_best():
     draw = np.random.default_rng(3)
     labels = np.repeat([1, 0], [30, 300])
-    found = certify(Ranking.of(draw.normal(size=330), labels), Floor("precision", 0.9), 0.95)
+    found = guaranteed_threshold(Ranking.of(draw.normal(size=330), labels), Floor("precision", 0.9), 0.95)
     best, takes = re.search(r"promise is ([\d.]+); it takes (\d+) right alarms", found.note).groups()
     assert float(best) < 0.9
     assert 0.9 ** int(takes) <= 0.05 / 5 < 0.9 ** (int(takes) - 1)
 
 
 def test_fewer_rows_than_a_proof_takes():
-    found = certify(Ranking.of([3.0, 1.0, 0.0], [1, 0, 0]), Floor("precision", 0.9), 0.95)
+    found = guaranteed_threshold(Ranking.of([3.0, 1.0, 0.0], [1, 0, 0]), Floor("precision", 0.9), 0.95)
     assert "unreachable" in found.note
 
 
@@ -101,7 +106,7 @@ def test_alarms_stay_within_the_budget_as_often_as_promised(most):
 def test_a_budget_takes_rows():
     for size, reached in ((58, False), (59, True)):
         rows = Ranking.of(np.arange(size, dtype=float), np.arange(size) % 3 == 0)
-        found = certify(rows, Budget(0.05), 0.95)
+        found = guaranteed_threshold(rows, Budget(0.05), 0.95)
         assert (found.note is None) == reached
         assert found.threshold > size - 1.5  # nothing, or one row, is flagged
         if not reached:
@@ -110,5 +115,5 @@ def test_a_budget_takes_rows():
 
 def test_ties_are_flagged_together_or_not_at_all():
     scores, labels = np.array([2.0] * 50 + [1.0] * 50), np.array([1, 0] * 50)
-    found = certify(Ranking.of(scores, labels), Budget(0.4), 0.95)
+    found = guaranteed_threshold(Ranking.of(scores, labels), Budget(0.4), 0.95)
     assert found.threshold > 2.0  # the 50 highest are one group, and 50 of 100 are too many

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kurtosis, norm
 
-from ova.heads.calibration.calibrators.blocks import within_reach
+from ova.heads.calibration.calibrators.blocks import clip_outliers
 from ova.heads.calibration.calibrators.platt import Platt
 from ova.heads.calibration.ranking import Ranking
 from ova.heads.calibration.threshold.smoothed import SmoothedCurve, Spread
@@ -21,7 +21,7 @@ def binormal(seed, positives=24, negatives=376):
 
 
 def spread_of(ranking):
-    drawn = within_reach(ranking.scores, ranking.rows, ranking.positive_rows)
+    drawn = clip_outliers(ranking.scores, ranking.rows, ranking.positive_rows)
     return Spread.of(ranking, drawn)
 
 

@@ -7,11 +7,16 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from scipy.stats import norm
 
-from ova.heads.calibration.calibrators.blocks import within_reach
+from ova.heads.calibration.calibrators.blocks import clip_outliers
 from ova.heads.calibration.calibrators.firth import fit_firth
 from ova.heads.calibration.calibrators.platt import Platt
 from ova.heads.calibration.ranking import Ranking
-from ova.heads.calibration.threshold.smoothed import SmoothedCurve, Spread, cumulative_misfit, steady
+from ova.heads.calibration.threshold.smoothed import (
+    SmoothedCurve,
+    Spread,
+    cumulative_misfit,
+    smoothed_threshold,
+)
 from ova.heads.calibration.threshold.sweep import Bags, bagged, sweep
 from ova.heads.threshold_objectives import Cost, FBeta
 
@@ -29,8 +34,8 @@ def test_scale_and_place_of_the_scores_carry_the_threshold_along(seed, scale, mo
     scores = (
         np.round(scores, 3).astype(np.float16).astype(float)
     )  # so that float32 holds what they are mapped to
-    one = steady(Ranking.of(scores, labels), FBeta())
-    other = steady(Ranking.of(scores * scale + move, labels), FBeta())
+    one = smoothed_threshold(Ranking.of(scores, labels), FBeta())
+    other = smoothed_threshold(Ranking.of(scores * scale + move, labels), FBeta())
     assert other.threshold == pytest.approx(one.threshold * scale + move, rel=1e-4, abs=1e-4 * scale)
     assert other.low == pytest.approx(one.low * scale + move, rel=1e-4, abs=1e-4 * scale)
 
@@ -38,7 +43,7 @@ def test_scale_and_place_of_the_scores_carry_the_threshold_along(seed, scale, mo
 def test_the_order_of_rows_is_of_no_consequence():
     scores, labels = binormal(3)
     order = np.random.default_rng(0).permutation(len(labels))
-    assert steady(Ranking.of(scores, labels), FBeta()) == steady(
+    assert smoothed_threshold(Ranking.of(scores, labels), FBeta()) == smoothed_threshold(
         Ranking.of(scores[order], labels[order]), FBeta()
     )
 
@@ -64,7 +69,7 @@ def losses(families, rule, positives=24, rows=400, repeats=60):
 
 
 def by_rule(scores, labels):
-    return steady(Ranking.of(scores, labels), FBeta()).threshold
+    return smoothed_threshold(Ranking.of(scores, labels), FBeta()).threshold
 
 
 def by_sweep(scores, labels):
@@ -89,7 +94,7 @@ def choices(scores, labels):
     ranking = Ranking.of(scores, labels)
     positives = ranking.positive_rows
     model = fit_firth(ranking.scores, ranking.rows, positives)
-    drawn = within_reach(ranking.scores, ranking.rows, positives)
+    drawn = clip_outliers(ranking.scores, ranking.rows, positives)
     curve = SmoothedCurve.of(ranking, model, Spread.of(ranking, drawn))
     usual = np.median(Bags.draw(ranking, FBeta()).thresholds(FBeta()))
     much, some, little = (curve.best(FBeta(), *level) for level in ((0.5, 110), (0.24, 26), (0.15, 10)))
@@ -130,19 +135,21 @@ def test_misfit_is_that_of_brute_force_and_small_for_the_truth():
 
 
 def test_the_interval_holds_the_bags():
-    found = steady(Ranking.of(*binormal(6)), FBeta())
+    found = smoothed_threshold(Ranking.of(*binormal(6)), FBeta())
     assert found.low < bagged(*binormal(6)) < found.high
 
 
 def test_other_objectives_move_the_threshold_the_right_way():
     ranking = Ranking.of(*binormal(7))
-    low, middle, high = (steady(ranking, FBeta(beta)).threshold for beta in (2.0, 1.0, 0.5))
+    low, middle, high = (smoothed_threshold(ranking, FBeta(beta)).threshold for beta in (2.0, 1.0, 0.5))
     assert low < middle < high
-    dear_misses, dear_alarms = (steady(ranking, Cost(*prices)).threshold for prices in ((20, 1), (1, 20)))
+    dear_misses, dear_alarms = (
+        smoothed_threshold(ranking, Cost(*prices)).threshold for prices in ((20, 1), (1, 20))
+    )
     assert dear_misses < dear_alarms
 
 
 @pytest.mark.parametrize("scores", [[3.0, 2.0, 1.0, 0.0], [1.0, 1.0, 1.0, 0.0], [0.0, 1.0, 2.0, 3.0]])
 def test_tables_without_a_usable_model(scores):
-    found = steady(Ranking.of(scores, [1, 1, 0, 0]), FBeta())
+    found = smoothed_threshold(Ranking.of(scores, [1, 1, 0, 0]), FBeta())
     assert np.isfinite([found.threshold, found.low, found.high]).all()
