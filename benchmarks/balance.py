@@ -25,7 +25,7 @@ from ova.heads.runs import current_run
 from ova.heads.scores import read_scores
 from ova.heads.training.plan import store_spec
 from ova.heads.training.pos_weight import plan_balance
-from ova.heads.training.train import train_head
+from ova.heads.training.train import TrainOptions, train_head
 from ova.metrics import average_precision
 from ova.recipes import check_recipe
 from ova.workspace import Workspace
@@ -78,7 +78,7 @@ def run_way(workspace: Workspace, dataset: Dataset, way: str, seed: int, images:
     shown = plan_balance(labels[training], settings).shown
     name = "head"
     workspace.head_recipe(name).write_text(tomli_w.dumps(recipe(way, seed, round(images / shown))))
-    train_head(workspace, dataset, name, device="cpu", again=True)
+    train_head(workspace, dataset, name, TrainOptions(device="cpu", again=True))
     run, head = current_run(workspace, name), load_head(workspace, name)
     scores = read_scores(run.test_scores)
     raw, calibrated = scores.logits, head.calibration.calibrated(scores.logits)

@@ -12,7 +12,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.model_selection import TunedThresholdClassifierCV
 
 from ova.heads.calibration.calibrate_scores import calibrate_scores
-from ova.heads.calibration.threshold.choose_threshold import choose_threshold
+from ova.heads.calibration.threshold.choose_threshold import ThresholdTask, choose_threshold
 
 SIZES = {"24/400": (24, 400), "122/2000": (122, 2000)}
 SEED = 2026
@@ -59,7 +59,9 @@ def regrets(family: Family, name: str, size: str, repeats: int) -> dict[str, flo
     for repeat in range(repeats):
         scores = family.draw(positives, rows - positives, draw)
         for rule in RULES:
-            chosen[rule].append(choose_threshold(scores, labels, pos_weight=weight, method=rule).threshold)
+            chosen[rule].append(
+                choose_threshold(scores, labels, ThresholdTask(weight, method=rule)).threshold
+            )
         if repeat < TUNED:
             chosen["tuned_threshold_cv"].append(tuned_by_scikit_learn(scores, labels))
     prior = positives / rows

@@ -17,7 +17,7 @@ from ova.ensembles.runtime.model import CombinedModel, Prediction
 from ova.ensembles.train import train_heads
 from ova.errors import RecipeError
 from ova.heads.training.train import HeadOutcome
-from ova.progress import Progress, Silent
+from ova.progress import Progress, Silent, never
 from ova.scaffold.scaffold import write_recipes
 from ova.storage import read_csv, read_json, write_json
 from ova.workspace import Workspace
@@ -79,7 +79,7 @@ def run_demo(
     cells: int | None = None,
     heads: dict[str, dict[str, Any]] | None = None,
     progress: Progress | None = None,
-    should_stop: Callable[[], bool] = lambda: False,
+    should_stop: Callable[[], bool] = never,
 ) -> DemoResult:
     """Generate cells, train two heads, calibrate, export, analyse and predict.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -29,3 +31,17 @@ class Silent:
 
     def say(self, text: str) -> None:
         """Do nothing."""
+
+
+def never() -> bool:
+    """Let the work go on to its end."""
+    return False
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Whoever follows long work: is told how it goes, and may stop it."""
+
+    progress: Progress = field(default_factory=Silent)
+    should_stop: Callable[[], bool] = never
+    """Asked after every step."""

@@ -28,7 +28,7 @@ from ova.data.images.store import StoreSpec
 from ova.data.split.split import TRAIN, VALIDATION
 from ova.errors import DataError, first_few
 from ova.heads.calibration.calibration import Calibration
-from ova.heads.calibration.threshold.choose_threshold import ThresholdChoice, choose_threshold
+from ova.heads.calibration.threshold.choose_threshold import ThresholdChoice, ThresholdTask, choose_threshold
 from ova.heads.recipe import KEPT_DEFAULT
 from ova.metrics import Counts
 from ova.progress import Progress
@@ -155,8 +155,8 @@ def classical_baseline(
 
 def _choose(scores: FloatArray, labels: NDArray[np.int8], like: Calibration) -> ThresholdChoice:
     method = "auto" if like.method == KEPT_DEFAULT else like.method
-    objective, confidence = like.objective, like.confidence
-    return choose_threshold(scores, labels, objective=objective, method=method, confidence=confidence)
+    task = ThresholdTask(objective=like.objective, method=method, confidence=like.confidence)
+    return choose_threshold(scores, labels, task)
 
 
 def _fit(kind: str, training: GreyPixels) -> Any:

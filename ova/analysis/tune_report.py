@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from ova.analysis.figure import BLUE, GREEN, GREY, ORANGE, png_figure
 from ova.heads.tune.found import Found, Trial
 from ova.heads.tune.study import TuneSettings, search
-from ova.progress import Progress
+from ova.progress import Progress, Silent, Watch, never
 from ova.spreadsheets import neutralise
 from ova.storage import write_bytes, write_csv, write_json
 from ova.workspace import Workspace
@@ -66,7 +66,7 @@ def tune_head(
     device: str = "auto",
     trackers: Sequence[str] = (),
     progress: Progress | None = None,
-    should_stop: Callable[[], bool] = lambda: False,
+    should_stop: Callable[[], bool] = never,
 ) -> TuneReport:
     """Search a better recipe of a head, and write what was found; see `ova.heads.tune.study.search`.
 
@@ -82,8 +82,7 @@ def tune_head(
         settings,
         device=device,
         trackers=trackers,
-        progress=progress,
-        should_stop=should_stop,
+        watch=Watch(progress or Silent(), should_stop),
     )
     report = TuneReport(name, found, front(found), _write_recipe(workspace, name, found), ())
     rows = [_row(trial, report.front) for trial in found.trials]

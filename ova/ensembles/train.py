@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 
@@ -23,8 +24,8 @@ from ova.heads.training.history import epochs_done
 from ova.heads.training.loop import Interrupted
 from ova.heads.training.plan import HeadSkipped, store_spec
 from ova.heads.training.trackers import check_trackers
-from ova.heads.training.train import HeadOutcome, train_head
-from ova.progress import Progress, Silent
+from ova.heads.training.train import HeadOutcome, TrainOptions, train_head
+from ova.progress import Progress, Silent, Watch, never
 from ova.storage import write_bytes
 from ova.workspace import Workspace
 
@@ -41,7 +42,7 @@ def train_heads(
     again: bool = False,
     trackers: Sequence[str] = (),
     progress: Progress | None = None,
-    should_stop: Callable[[], bool] = lambda: False,
+    should_stop: Callable[[], bool] = never,
 ) -> list[HeadOutcome]:
     """Train heads by name, or all of them; one that fails leaves the others done.
 
@@ -63,44 +64,32 @@ def train_heads(
         RecipeError: A name has no recipe, a recipe or the device is wrong, or there is nothing to train.
         EnvironmentFault: This machine has no such device, or a tracker is not installed.
         DataError: Labels or images are refused.
+
+    Example:
+        `workspace` has heads spot and bar, which were trained a moment ago, so that nothing is left to do:
+
+        >>> import ova
+        >>> [(outcome.name, outcome.status) for outcome in ova.train_heads(workspace, ["spot", "bar"])]
+        [('spot', 'kept'), ('bar', 'kept')]
     """
-    progress = progress or Silent()
+    watch = Watch(progress or Silent(), should_stop)
+    options = TrainOptions(device=device, again=again, trackers=trackers, watch=watch)
     names = list(dict.fromkeys(names)) or workspace.head_names()
     if not names:
         raise RecipeError(f"no head to train: {workspace.root / 'heads'} has no recipe; ova init writes some")
     choose_device(device)  # a wrong name is told before any image is read
     check_trackers(trackers, workspace)
     specs = [store_spec(read_head_recipe(workspace, name)) for name in names]
-    dataset = open_dataset(workspace, specs, progress)
+    dataset = open_dataset(workspace, specs, watch.progress)
     if jobs > 1 and len(names) > 1:
-        return _side_by_side(workspace, names, jobs, device, again, trackers, progress, should_stop)
-    return [
-        _train_one(workspace, dataset, name, device, again, trackers, progress, should_stop) for name in names
-    ]
+        return _side_by_side(workspace, names, jobs, options)
+    return [_train_one(workspace, dataset, name, options) for name in names]
 
 
-def _train_one(
-    workspace: Workspace,
-    dataset: Dataset,
-    name: str,
-    device: str,
-    again: bool,
-    trackers: Sequence[str],
-    progress: Progress,
-    should_stop: Callable[[], bool],
-) -> HeadOutcome:
+def _train_one(workspace: Workspace, dataset: Dataset, name: str, options: TrainOptions) -> HeadOutcome:
     """Train one head and turn whatever happens to it into an outcome."""
     try:
-        return train_head(
-            workspace,
-            dataset,
-            name,
-            device=device,
-            again=again,
-            trackers=trackers,
-            progress=progress,
-            should_stop=should_stop,
-        )
+        return train_head(workspace, dataset, name, options)
     except HeadSkipped as error:
         return HeadOutcome(name, "skipped", str(error))
     except Interrupted as error:
@@ -119,11 +108,7 @@ def _side_by_side(
     workspace: Workspace,
     names: Sequence[str],
     jobs: int,
-    device: str,
-    again: bool,
-    trackers: Sequence[str],
-    progress: Progress,
-    should_stop: Callable[[], bool],
+    options: TrainOptions,
 ) -> list[HeadOutcome]:
     """Train in worker processes; outcomes arrive as heads finish, and are put in the order asked for."""
     threads = max(1, (os.cpu_count() or 1) // jobs)
@@ -132,11 +117,11 @@ def _side_by_side(
     parallel = Parallel(
         n_jobs=jobs, backend="loky", inner_max_num_threads=threads, return_as="generator_unordered"
     )
+    unwatched = replace(options, watch=Watch())  # it cannot be sent to another process
     try:
-        with watching(workspace, names, progress, should_stop=should_stop, stop_file=stop_file):
+        with watching(workspace, names, options.watch, stop_file):
             arriving: Iterable[HeadOutcome] = parallel(
-                delayed(_in_worker)(workspace.root, name, device, again, trackers, threads, stop_file)
-                for name in names
+                delayed(_in_worker)(workspace.root, name, unwatched, threads, stop_file) for name in names
             )  # pyright: ignore[reportAssignmentType] (joblib does not say what it yields)
             for outcome in arriving:
                 outcomes[outcome.name] = outcome
@@ -150,9 +135,7 @@ def _side_by_side(
     return [outcomes[name] for name in names]
 
 
-def _in_worker(
-    root: Path, name: str, device: str, again: bool, trackers: Sequence[str], threads: int, stop_file: Path
-) -> HeadOutcome:
+def _in_worker(root: Path, name: str, options: TrainOptions, threads: int, stop_file: Path) -> HeadOutcome:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent decides
     torch.set_num_threads(threads)
     workspace = Workspace(root)
@@ -160,25 +143,17 @@ def _in_worker(
         dataset = open_dataset(workspace, [store_spec(read_head_recipe(workspace, name))])
     except OvaError as error:
         return HeadOutcome(name, "failed", str(error))
-    return _train_one(workspace, dataset, name, device, again, trackers, Silent(), stop_file.exists)
+    return _train_one(workspace, dataset, name, replace(options, watch=Watch(should_stop=stop_file.exists)))
 
 
 @contextmanager
-def watching(
-    workspace: Workspace,
-    names: Sequence[str],
-    progress: Progress,
-    *,
-    should_stop: Callable[[], bool],
-    stop_file: Path,
-) -> Iterator[None]:
+def watching(workspace: Workspace, names: Sequence[str], watch: Watch, stop_file: Path) -> Iterator[None]:
     """While the block runs, tell the epochs of heads, and pass a request to stop on to their processes.
 
     Args:
         workspace: Where the runs are.
         names: Heads that are trained.
-        progress: Told once a second.
-        should_stop: Asked once a second.
+        watch: Told and asked once a second.
         stop_file: Written when it says so; the workers look for it after every step.
     """
     over = Event()
@@ -189,12 +164,12 @@ def watching(
             for name in names:
                 runs = [run for run in all_runs(workspace, name) if not run.finished]
                 if runs:
-                    progress.advance(name, epochs_done(runs[-1].history) % epochs[name])
-            if should_stop() and not stop_file.exists():
+                    watch.progress.advance(name, epochs_done(runs[-1].history) % epochs[name])
+            if watch.should_stop() and not stop_file.exists():
                 write_bytes(stop_file, b"")
 
     for name in names:
-        progress.start(name, epochs[name])
+        watch.progress.start(name, epochs[name])
     thread = Thread(target=look, daemon=True)
     thread.start()
     try:

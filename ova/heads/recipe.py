@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -222,12 +222,16 @@ class ScoringSettings(Settings):
     """Average the logit over 1, 4 (mirrored) or 8 (mirrored and turned) copies."""
 
 
+Method = Literal["auto", "argmax", "bagged", "plugin"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+
 class CalibrationSettings(Settings):
     """How threshold and probability are fitted; changing it needs no training."""
 
     objective: str = "f1"
     """What the threshold is best at: f1, f2, cost 10:1, recall >= 0.9, precision >= 0.8, alarms <= 0.05."""
-    method: Literal["auto", "argmax", "bagged", "plugin"] = "auto"
+    method: Method = "auto"
     """How the threshold is chosen; not for recall, precision and alarms, which are promises."""
     confidence: float = Field(default=0.95, gt=0, lt=1)
     """With which a promise holds."""

@@ -18,7 +18,7 @@ from torch import nn
 from ova.data.images.colour import luma
 from ova.data.images.decode import decode_image
 from ova.data.images.resize import resize_pixels
-from ova.ensembles.export.onnx_export import ExportReport, export_combined
+from ova.ensembles.export.onnx_export import EnsembleSpec, ExportReport, export_combined
 from ova.heads.calibration.calibration import Calibration
 from ova.heads.network.head import Head, InputSpec
 
@@ -171,12 +171,11 @@ def exported(
     with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as errors:
         report = export_combined(
             heads,
-            name="solar-cell",
+            EnsembleSpec(
+                name="solar-cell", mode="argmax", none_prior=0.5, output_names={"convnext": "Inaktiv µ"}
+            ),
             folder=folder,
             images=image_files,
-            mode="argmax",
-            none_prior=0.5,
-            output_names={"convnext": "Inaktiv µ"},
         )
     return Exported(folder, heads, report, out.getvalue() + errors.getvalue())
 

@@ -11,7 +11,7 @@ from small import head_recipe
 
 from ova.ensembles.export import onnx_export as export_module
 from ova.ensembles.export.export import export
-from ova.ensembles.export.onnx_export import export_combined
+from ova.ensembles.export.onnx_export import EnsembleSpec, export_combined
 from ova.ensembles.export.onnx_graph import networks_digest, networks_in
 from ova.ensembles.rule.numpy_rule import decide
 from ova.ensembles.rule.rule import Affine, Stack, plain_rule
@@ -57,9 +57,8 @@ def folder(tmp_path_factory):
 def test_every_rule_is_the_same_in_the_file(heads, folder, mode, changes):
     none_prior = 0.5 if mode == "argmax" else None
     rule = rule_of(heads, mode, **changes)
-    report = export_combined(
-        heads, name="x", folder=folder, images=IMAGES, mode=mode, none_prior=none_prior, rule=rule
-    )
+    spec = EnsembleSpec(name="x", mode=mode, none_prior=none_prior, rule=rule)
+    report = export_combined(heads, spec, folder=folder, images=IMAGES)
     assert report.manifest.rule == rule
     model = CombinedModel.load(folder)
     found = list(model.predict(IMAGES))
@@ -89,7 +88,7 @@ def test_networks_are_taken_over_unless_they_changed(heads, tmp_path, monkeypatc
     two = heads[:2]
 
     def write(given, **changes):
-        report = export_combined(given, name="x", folder=tmp_path, images=IMAGES, **changes)
+        report = export_combined(given, EnsembleSpec(name="x", **changes), folder=tmp_path, images=IMAGES)
         return report.model.read_bytes()
 
     first = write(two)

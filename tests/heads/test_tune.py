@@ -22,6 +22,7 @@ from ova.heads.scores import read_scores
 from ova.heads.tune.found import Found, Trial
 from ova.heads.tune.space import Space, SpaceSettings
 from ova.heads.tune.study import TuneSettings, search
+from ova.progress import Watch
 from ova.recipes import check_recipe
 
 SMALL = SpaceSettings(
@@ -103,7 +104,9 @@ def test_no_test_row_has_a_say(searched, workspace):
 
 def test_an_interrupted_search_goes_on_to_the_same_trials(searched, workspace):
     steps = iter(range(10**6))
-    first = search(workspace, "spot", settings(4), device="cpu", should_stop=lambda: next(steps) > 12)
+    first = search(
+        workspace, "spot", settings(4), device="cpu", watch=Watch(should_stop=lambda: next(steps) > 12)
+    )
     assert first.stopped == "interrupted"
     assert first.trials[-1].state == "unfinished"
     late = search(workspace, "spot", settings(4, minutes=0.0), device="cpu")

@@ -20,7 +20,7 @@ from ova.analysis.measures.values import HonestF1, MeasuredValue
 from ova.errors import DataError
 from ova.heads.calibration.calibration import Calibration
 from ova.heads.calibration.ranking import FEWEST_POSITIVES
-from ova.heads.calibration.threshold.choose_threshold import choose_threshold
+from ova.heads.calibration.threshold.choose_threshold import ThresholdTask, choose_threshold
 from ova.heads.recipe import KEPT_DEFAULT
 from ova.metrics import Counts, f1_interval
 
@@ -109,15 +109,14 @@ def measured_f1(counts: Counts) -> MeasuredValue:
 
 def _again(scores: Logits, truth: LabelArray, before: Calibration, proper_loss: bool) -> Decides:
     """Choose a threshold on other rows as it was done before."""
-    return choose_threshold(
-        scores,
-        truth,
+    task = ThresholdTask(
         pos_weight=before.pos_weight,
         proper_loss=proper_loss,
         objective=before.objective,
         method=before.method,
         confidence=before.confidence,
     )
+    return choose_threshold(scores, truth, task)
 
 
 def _folds(labels: LabelArray, groups: Sequence[str]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:

@@ -22,7 +22,7 @@ from ova.data.paths import inside_root
 from ova.data.tables.sheet import Sheet, read_sheet
 from ova.digests import digest_file
 from ova.errors import DataError, RecipeError
-from ova.progress import Progress, Silent
+from ova.progress import Progress, Silent, never
 from ova.storage import write_bytes, write_csv
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def fetch_images(
     pause: float = 0.5,
     max_total: int = 64 * 2**30,
     progress: Progress | None = None,
-    should_stop: Callable[[], bool] = lambda: False,
+    should_stop: Callable[[], bool] = never,
 ) -> FetchReport:
     """Download the images that a table names; those that are there already are kept.
 

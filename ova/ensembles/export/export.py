@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ova.data.dataset import Dataset, open_dataset
+from ova.data.images.facts import Decoding
 from ova.data.split.split import TEST, TRAIN
-from ova.ensembles.export.onnx_export import ExportReport, export_combined
+from ova.ensembles.export.onnx_export import EnsembleSpec, ExportReport, export_combined
 from ova.ensembles.recipe import read_ensemble_recipe
 from ova.ensembles.rule.argmax import none_prior_of
 from ova.ensembles.rule.fit_rule import fit_rule
@@ -49,6 +50,18 @@ def export(
             images that were decoded otherwise; or the file differs from torch; or runs cannot be ranked. No
             model is written.
         DataError: Images cannot be read.
+
+    Example:
+        `workspace` has an ensemble "all" of the trained heads spot and bar:
+
+        >>> import ova
+        >>> report = ova.export(workspace, "all")
+        >>> report.model.relative_to(workspace.root).as_posix()
+        'runs/ensembles/all/model.onnx'
+        >>> report.manifest.labels
+        ('spot', 'bar')
+        >>> report.parity.decision_flips  # on the user's own images, against torch
+        0
     """
     progress = progress or Silent()
     recipe = read_ensemble_recipe(workspace, name)
@@ -69,20 +82,18 @@ def export(
         none_prior = _none_prior(dataset, calibration_rows, heads)
     rule = fit_rule(recipe, _scored(workspace, heads), none_prior, progress=progress)
     progress.advance("exporting", 2)
-    report = export_combined(
-        heads,
+    spec = EnsembleSpec(
         name=name,
-        folder=workspace.ensemble_output(name),
-        images=[dataset.files.read(dataset.table.images[row]) for row in chosen],
         mode=recipe.mode,
         none_prior=none_prior,
+        rule=rule,
         output_names=recipe.output_names,
-        white_level=dataset.recipe.white_level,
-        draft_side=dataset.recipe.draft_side,
+        decoding=Decoding(dataset.recipe.white_level, dataset.recipe.draft_side),
         absent=absent,
         runs={head: _run_entry(workspace, head, choices.get(head)) for head in trained},
-        rule=rule,
     )
+    images = [dataset.files.read(dataset.table.images[row]) for row in chosen]
+    report = export_combined(heads, spec, folder=workspace.ensemble_output(name), images=images)
     progress.advance("exporting", 3)
     return report
 

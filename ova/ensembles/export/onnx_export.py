@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 import onnx
 
 from ova import __version__
+from ova.data.images.facts import Decoding
 from ova.digests import digest_json
 from ova.ensembles.export.network import CalibratedHead, CombinedNetwork
 from ova.ensembles.export.onnx_graph import join, networks_digest, networks_in, trace_networks, trace_rule
@@ -54,6 +55,27 @@ class ExportableHead(CalibratedHead, Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class EnsembleSpec:
+    """How heads become one model: what is said of it besides the heads themselves."""
+
+    name: str
+    """Of the ensemble."""
+    mode: Mode = "multilabel"
+    none_prior: float | None = None
+    """Share of images with none of the labels, for `argmax`; see `none_prior_of`."""
+    rule: Rule | None = None
+    """What to do with the logits; None: each head against its own threshold, and odds coupling."""
+    output_names: Mapping[str, str] = field(default_factory=dict)
+    """Head -> text of its output, where that is not its label."""
+    decoding: Decoding = field(default_factory=Decoding)
+    """How files became pixels in training."""
+    absent: Sequence[AbsentEntry] = ()
+    """Heads of the ensemble that have nothing to learn from, for the manifest."""
+    runs: Mapping[str, RunEntry] = field(default_factory=dict)
+    """Head -> which training it is of, for the manifest."""
+
+
 @dataclass(frozen=True)
 class ExportReport:
     """What was written, and how it compared with torch."""
@@ -70,19 +92,7 @@ class ExportReport:
 
 
 def export_combined(
-    heads: Sequence[ExportableHead],
-    *,
-    name: str,
-    folder: Path,
-    images: Sequence[RealImage],
-    mode: Mode = "multilabel",
-    none_prior: float | None = None,
-    output_names: Mapping[str, str] | None = None,
-    white_level: int | None = None,
-    draft_side: int | None = None,
-    absent: Sequence[AbsentEntry] = (),
-    runs: Mapping[str, RunEntry] | None = None,
-    rule: Rule | None = None,
+    heads: Sequence[ExportableHead], spec: EnsembleSpec, *, folder: Path, images: Sequence[RealImage]
 ) -> ExportReport:
     """Write `model.onnx` and `manifest.json` into `folder`.
 
@@ -93,18 +103,9 @@ def export_combined(
 
     Args:
         heads: On the CPU, in the order of the outputs.
-        name: Name of the ensemble.
+        spec: How they become one model.
         folder: Where the files go; other files in it are left alone.
         images: Real images for the comparison, of any sizes.
-        mode: `multilabel` or `argmax`.
-        none_prior: Share of images with none of the labels; needed for `argmax`
-            (`ova.ensembles.rule.argmax.none_prior_of`).
-        output_names: Head name -> text of its output, where that is not its label.
-        white_level: Value that becomes white in 16-bit images, as in training.
-        draft_side: How small JPEGs may be decoded, as in training.
-        absent: Heads of the ensemble that have nothing to learn from, for the manifest.
-        runs: Head name -> which training it is of, for the manifest.
-        rule: What to do with the logits; by default each head against its own threshold, and odds coupling.
 
     Raises:
         ArtefactError: A calibration belongs to other weights, the model is too large for one file, or it
@@ -113,28 +114,10 @@ def export_combined(
         EnvironmentFault: The files cannot be written.
         RecipeError: Two heads have the same output name, or there is no image.
     """
-    if mode == "multilabel":
-        none_prior = None
-    rule = rule or plain_rule([head.calibration.threshold for head in heads], mode)
+    mode, none_prior = spec.mode, spec.none_prior if spec.mode == "argmax" else None
+    rule = spec.rule or plain_rule([head.calibration.threshold for head in heads], mode)
     network = CombinedNetwork(heads, mode=mode, none_prior=none_prior, rule=rule)
-    entries = tuple(_entry(head, output_names or {}, (runs or {}).get(head.name)) for head in heads)
-    draft = Manifest(
-        format=FORMAT,
-        ova_version=__version__,
-        ensemble=name,
-        mode=mode,
-        heads=entries,
-        absent=tuple(absent),
-        none_prior=none_prior,
-        tie_rule=TIE_RULE if mode == "argmax" else None,
-        channels=network.channels,
-        white_level=white_level,
-        draft_side=draft_side,
-        rule=rule,
-        networks_digest=networks_digest(entries),
-        model_sha256="",
-        parity=ParityEntry(0, 0.0, 0),
-    )
+    draft = _draft(heads, spec, rule, network.channels)
     _check_labels(draft.labels)
     content = onnx_bytes(network, draft, folder)
     manifest = replace(draft, model_sha256=hashlib.sha256(content).hexdigest())
@@ -160,6 +143,29 @@ def onnx_bytes(network: CombinedNetwork, manifest: Manifest, folder: Path) -> by
     onnx.helper.set_model_props(model, {METADATA_KEY: manifest.description()})
     onnx.checker.check_model(model)
     return model.SerializeToString(deterministic=True)
+
+
+def _draft(heads: Sequence[ExportableHead], spec: EnsembleSpec, rule: Rule, channels: int) -> Manifest:
+    """Describe a model that is still to be made and compared."""
+    argmax, runs = spec.mode == "argmax", spec.runs
+    entries = tuple(_entry(head, spec.output_names, runs.get(head.name)) for head in heads)
+    return Manifest(
+        format=FORMAT,
+        ova_version=__version__,
+        ensemble=spec.name,
+        mode=spec.mode,
+        heads=entries,
+        absent=tuple(spec.absent),
+        none_prior=spec.none_prior if argmax else None,
+        tie_rule=TIE_RULE if argmax else None,
+        channels=channels,
+        white_level=spec.decoding.white_level,
+        draft_side=spec.decoding.draft_side,
+        rule=rule,
+        networks_digest=networks_digest(entries),
+        model_sha256="",
+        parity=ParityEntry(0, 0.0, 0),
+    )
 
 
 def _entry(head: ExportableHead, output_names: Mapping[str, str], run: RunEntry | None) -> HeadEntry:

@@ -6,7 +6,7 @@ Shape letters: n rows, K heads.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ova.errors import DataError
 from ova.heads.calibration.calibration import Calibration
-from ova.heads.calibration.threshold.choose_threshold import choose_threshold
+from ova.heads.calibration.threshold.choose_threshold import ThresholdTask, choose_threshold
 from ova.heads.recipe import KEPT_DEFAULT, CalibrationSettings
 from ova.heads.scores import Scores
 
@@ -107,45 +107,32 @@ class ThresholdedHead:
     """Values, what they are compared with, and how that was chosen."""
 
     name: str
-    settings: CalibrationSettings
+    task: ThresholdTask
+    """What the threshold was chosen for."""
     scores: Scores
     """Raw logits, or log odds where the head is stacked."""
     threshold: float
     free: bool
     """Whether rows chose the threshold; it was left at the default otherwise."""
-    pos_weight: float = 1.0
-    """Odds of a positive in the values, over the true odds."""
-    proper_loss: bool = True
-    """Whether the values come from a loss with its minimum at the true probability."""
-    prior: float | None = None
-    """Share of positives where the head will work, if that is not the one of its rows."""
 
     @classmethod
     def of(cls, head: ScoredHead) -> ThresholdedHead:
         """Take a head that decides alone."""
-        calibration = head.calibration
-        return cls(
-            head.name,
-            head.settings,
-            head.scores,
-            calibration.threshold,
-            calibration.method != KEPT_DEFAULT,
-            calibration.pos_weight,
-            head.proper_loss,
-            calibration.prior if calibration.adaptation else None,
+        calibration, settings = head.calibration, head.settings
+        task = ThresholdTask(
+            pos_weight=calibration.pos_weight,
+            proper_loss=head.proper_loss,
+            objective=settings.objective,
+            method=settings.method,
+            confidence=settings.confidence,
+            prior=calibration.prior if calibration.adaptation else None,
         )
+        return cls(head.name, task, head.scores, calibration.threshold, calibration.method != KEPT_DEFAULT)
 
     def choose(self, objective: str) -> float:
         """Choose a threshold for another objective, by the method of the head's recipe."""
-        return choose_threshold(
-            self.scores.logits,
-            self.scores.labels,
-            pos_weight=self.pos_weight,
-            proper_loss=self.proper_loss,
-            objective=objective,
-            method=self.settings.method,
-            prior=self.prior,
-        ).threshold
+        task = replace(self.task, objective=objective)
+        return choose_threshold(self.scores.logits, self.scores.labels, task).threshold
 
 
 def deal_folds(classes: NDArray[np.integer]) -> NDArray[np.int64]:

@@ -25,7 +25,7 @@ from ova.ensembles.rule.numpy_rule import calibrate_all
 from ova.ensembles.rule.rows import FOLDS, CommonRows, ScoredHead, ThresholdedHead, beyond_error, deal_folds
 from ova.ensembles.rule.rule import Affine, Stack
 from ova.errors import OvaError
-from ova.heads.calibration.threshold.choose_threshold import choose_threshold
+from ova.heads.calibration.threshold.choose_threshold import ThresholdTask, choose_threshold
 from ova.heads.recipe import KEPT_DEFAULT
 from ova.heads.scores import Scores
 
@@ -164,20 +164,15 @@ def _losses(odds: FloatArray, truth: FloatArray) -> FloatArray:
 def _judged(head: ScoredHead, rows: CommonRows, trial: _Trial, index: int) -> ThresholdedHead | None:
     """Choose the threshold of a stacked head on log odds of rows that their fit had not seen."""
     labels, settings = rows.labels[:, index], head.settings
+    task = ThresholdTask(objective=settings.objective, method=settings.method, confidence=settings.confidence)
     if not trial.weights[0] > 0:
         return None
     try:
-        chosen = choose_threshold(
-            trial.held_out,
-            labels,
-            objective=settings.objective,
-            method=settings.method,
-            confidence=settings.confidence,
-        )
+        chosen = choose_threshold(trial.held_out, labels, task)
     except OvaError:
         return None
     held_out = Scores(rows.images, labels, trial.held_out)
-    return ThresholdedHead(head.name, settings, held_out, chosen.threshold, chosen.method != KEPT_DEFAULT)
+    return ThresholdedHead(head.name, task, held_out, chosen.threshold, chosen.method != KEPT_DEFAULT)
 
 
 def _told(heads: Sequence[ScoredHead], trial: _Trial, index: int) -> str:

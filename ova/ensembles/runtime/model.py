@@ -75,7 +75,21 @@ class Prediction:
 
 
 class CombinedModel:
-    """An exported ensemble, ready to predict. Make one with `load`."""
+    """An exported ensemble, ready to predict. Make one with `load`.
+
+    Example:
+        `workspace` has an exported ensemble "all" of the heads spot and bar:
+
+        >>> import ova
+        >>> model = ova.CombinedModel.load(workspace.ensemble_output("all"))
+        >>> model.labels
+        ('spot', 'bar')
+        >>> (answer,) = model.predict([workspace.root / "data/images/000.png"])
+        >>> answer.decisions
+        {'spot': ..., 'bar': ...}
+        >>> answer.error is None  # else it says why the image cannot be read
+        True
+    """
 
     def __init__(self, content: bytes, manifest: Manifest, *, threads: int | None = None) -> None:
         """Start ONNX Runtime on the bytes of a model.

@@ -11,8 +11,9 @@ import numpy as np
 from ova.data.split.split import TEST, TRAIN
 from ova.data.split.stored import read_split
 from ova.errors import ArtefactError, DataError, first_few
-from ova.heads.calibration.calibrate_scores import calibrate_scores, check_disjoint
+from ova.heads.calibration.calibrate_scores import calibrate_for, check_disjoint
 from ova.heads.calibration.calibration import Calibration
+from ova.heads.calibration.threshold.choose_threshold import ThresholdTask
 from ova.heads.recipe import CalibrationSettings, read_head_recipe
 from ova.heads.runs import HeadRecord, RunFolder, current_run
 from ova.heads.scores import Scores, read_scores
@@ -39,6 +40,14 @@ def calibrate_head(workspace: Workspace, name: str) -> Calibration:
     Raises:
         ArtefactError: The head is not trained, or its files are damaged.
         DataError: Scores of rows that the head was trained on, or of test rows.
+
+    Example:
+        `workspace` has a trained head spot, with 14 rows held out of its training:
+
+        >>> import ova
+        >>> calibration = ova.calibrate_head(workspace, "spot")
+        >>> calibration.objective, calibration.positives, calibration.negatives
+        ('f1', 5, 9)
     """
     return _calibrate(workspace, name, test_rows(workspace))
 
@@ -70,15 +79,8 @@ def calibrate_run(
     """
     record = run.read_record()
     scores, training = calibration_inputs(run, record, tested)
-    calibration = calibrate_scores(
-        scores.logits,
-        scores.labels,
-        pos_weight=math.exp(training.shift),
-        proper_loss=training.proper,
-        objective=settings.objective,
-        method=settings.method,
-        confidence=settings.confidence,
-    ).bound_to(record.weights_digest)
+    task = training.threshold_task(settings)
+    calibration = calibrate_for(scores.logits, scores.labels, task).bound_to(record.weights_digest)
     write_json(run.calibration, calibration.to_json())
     return calibration
 
@@ -91,6 +93,21 @@ class Training:
     """How far weights and sampling moved the logits up."""
     proper: bool
     """Whether the loss has its minimum at the true probability."""
+
+    def threshold_task(
+        self,
+        settings: CalibrationSettings = CalibrationSettings(),  # noqa: B008 (immutable)
+        prior: float | None = None,
+    ) -> ThresholdTask:
+        """What a threshold for this training is chosen for, by the settings of a recipe."""
+        return ThresholdTask(
+            pos_weight=math.exp(self.shift),
+            proper_loss=self.proper,
+            objective=settings.objective,
+            method=settings.method,
+            confidence=settings.confidence,
+            prior=prior,
+        )
 
 
 def calibration_inputs(

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from ova.errors import DataError, first_few
 from ova.heads.calibration.calibration import Calibration
 from ova.heads.calibration.calibrators.choose_calibrator import choose_curve
-from ova.heads.calibration.threshold.choose_threshold import ThresholdChoice, choose_threshold
+from ova.heads.calibration.threshold.choose_threshold import ThresholdTask, choose_threshold
 from ova.heads.recipe import KEPT_DEFAULT
 from ova.heads.threshold_objectives import FBeta
 from ova.metrics import Counts
@@ -59,18 +59,58 @@ def calibrate_scores(
         DataError: Shapes, a logit or a label is impossible, no row is labelled, or the head ranks backwards.
         RecipeError: An unknown method or objective, a method with a promise, a `pos_weight` that is not
             above 0, a confidence or prior that is not between 0 and 1, or a prior with a budget of alarms.
+
+    Example:
+        Scores that a classifier gave to 18 rows it was not trained on; in its training a positive counted twice:
+
+        >>> import ova
+        >>> scores = [-3.1, -2.6, -2.2, -1.9, -1.7, -1.4, -1.2, -1.0, -0.7, -0.4, 0.1, 0.6]
+        >>> scores += [-0.2, 0.4, 0.9, 1.3, 1.8, 2.4]
+        >>> labels = 12 * [0] + 6 * [1]
+        >>> calibration = ova.calibrate_scores(scores, labels, pos_weight=2)
+        >>> round(calibration.threshold, 2)
+        -0.09
+        >>> calibration.decide([-2, 0, 2]).tolist()
+        [False, True, True]
+        >>> calibration.probability([-2, 0, 2]).round(2).tolist()
+        [0.04, 0.37, 0.9]
+
+        A promise that so few rows cannot keep says so:
+
+        >>> ova.calibrate_scores(scores, labels, pos_weight=2, objective="recall >= 0.9").note
+        'recall >= 0.9 is unreachable at 95%: 6 positives promise at most 0.607, 29 are needed; ...'
     """
-    chosen = choose_threshold(
-        logits,
-        labels,
-        pos_weight=pos_weight,
-        proper_loss=proper_loss,
-        objective=objective,
-        method=method,
-        confidence=confidence,
-        prior=prior,
+    task = ThresholdTask(pos_weight, proper_loss, objective, method, confidence, prior)
+    return calibrate_for(logits, labels, task)
+
+
+def calibrate_for(logits: ArrayLike, labels: ArrayLike, task: ThresholdTask) -> Calibration:
+    """Calibrate as `calibrate_scores` does, with its settings as one value.
+
+    Raises:
+        DataError: As `calibrate_scores`.
+        RecipeError: As `calibrate_scores`.
+    """
+    chosen = choose_threshold(logits, labels, task)
+    curve = None if chosen.method == KEPT_DEFAULT else choose_curve(chosen.rows.ranking)
+    counts = chosen.rows.counts(chosen.threshold)
+    return Calibration(
+        threshold=chosen.threshold,
+        slope=chosen.line.slope,
+        intercept=chosen.line.intercept,
+        curve=curve.at_odds(chosen.odds) if curve is not None else None,
+        objective=task.objective,
+        method=chosen.method,
+        positives=counts.positives,
+        negatives=counts.negatives,
+        prior=counts.positives / counts.total if chosen.prior is None else chosen.prior,
+        pos_weight=float(task.pos_weight),
+        f1=_f1(counts, chosen.odds),
+        note=chosen.note,
+        confidence=float(task.confidence),
+        threshold_low=chosen.low,
+        threshold_high=chosen.high,
     )
-    return _calibration(chosen, objective, float(pos_weight), float(confidence))
 
 
 def check_disjoint(calibration_images: Iterable[str], training_images: Iterable[str]) -> None:
@@ -84,31 +124,6 @@ def check_disjoint(calibration_images: Iterable[str], training_images: Iterable[
         raise DataError(
             f"{len(seen)} calibration images were trained on: {first_few(seen, 5)}; hold them out"
         )
-
-
-def _calibration(
-    chosen: ThresholdChoice, objective: str, pos_weight: float, confidence: float
-) -> Calibration:
-    """Add the probabilities to a threshold, and what both were fitted on."""
-    curve = None if chosen.method == KEPT_DEFAULT else choose_curve(chosen.rows.ranking)
-    counts = chosen.rows.counts(chosen.threshold)
-    return Calibration(
-        threshold=chosen.threshold,
-        slope=chosen.line.slope,
-        intercept=chosen.line.intercept,
-        curve=curve.at_odds(chosen.odds) if curve is not None else None,
-        objective=objective,
-        method=chosen.method,
-        positives=counts.positives,
-        negatives=counts.negatives,
-        prior=counts.positives / counts.total if chosen.prior is None else chosen.prior,
-        pos_weight=pos_weight,
-        f1=_f1(counts, chosen.odds),
-        note=chosen.note,
-        confidence=confidence,
-        threshold_low=chosen.low,
-        threshold_high=chosen.high,
-    )
 
 
 def _f1(counts: Counts, odds: float) -> float | None:

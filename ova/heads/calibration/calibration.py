@@ -11,10 +11,8 @@ from scipy.special import expit
 
 from ova.errors import ArtefactError, RecipeError
 from ova.heads.calibration.calibrators.curve import Curve
-from ova.heads.recipe import KEPT_DEFAULT
+from ova.heads.recipe import KEPT_DEFAULT, METHODS
 from ova.heads.threshold_objectives import parse_objective
-
-METHODS = ("auto", "argmax", "bagged", "plugin")
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,21 @@ class Adaptation:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What turns a head's logits into decisions and probabilities, and what it was fitted on."""
+    """What turns a head's logits into decisions and probabilities, and what it was fitted on.
+
+    Example:
+        `calibrate_scores` makes one from scores and labels; it is kept as JSON:
+
+        >>> import ova
+        >>> scores = [-2.5, -2.0, -1.5, -1.0, -0.5, 0.5, 0.0, 1.0, 1.5, 2.0, 2.5]
+        >>> calibration = ova.calibrate_scores(scores, labels=6 * [0] + 5 * [1])
+        >>> calibration.decide([-1.0, 2.0]).tolist()
+        [False, True]
+        >>> calibration.positives, calibration.negatives, calibration.objective
+        (5, 6, 'f1')
+        >>> ova.Calibration.from_json(calibration.to_json()) == calibration
+        True
+    """
 
     threshold: float
     """A logit, exact in float32; the head says yes at and above it."""

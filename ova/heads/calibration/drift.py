@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ova.digests import digest_arrays
 from ova.errors import ArtefactError
 from ova.heads.calibration.calibrate_run import Training, calibration_inputs, read_calibration, test_rows
-from ova.heads.calibration.calibrate_scores import calibrate_scores
+from ova.heads.calibration.calibrate_scores import calibrate_for
 from ova.heads.calibration.calibration import Adaptation, Calibration
 from ova.heads.calibration.prior_shift import (
     mixture_p_value,
@@ -127,7 +127,7 @@ def judge_drift(
     Returns:
         What was found, and the prior to move to; None if nothing is to be done.
     """
-    base = _calibrate(scores, training)
+    base = calibrate_for(scores.logits, scores.labels, training.threshold_task())
     drift = Drift(
         head=name,
         acted=False,
@@ -195,16 +195,10 @@ def adapt(
     """
     aim = parse_objective(settings.objective)
     if not isinstance(aim, Budget):
-        return _calibrate(
-            scores,
-            training,
-            objective=settings.objective,
-            method=settings.method,
-            confidence=settings.confidence,
-            prior=prior,
-        )
+        return calibrate_for(scores.logits, scores.labels, training.threshold_task(settings, prior))
     # What share of the images is flagged needs no labels: the promise is made on the new scores themselves.
-    moved = _calibrate(scores, training, confidence=settings.confidence, prior=prior)
+    plain = replace(training.threshold_task(prior=prior), confidence=settings.confidence)
+    moved = calibrate_for(scores.logits, scores.labels, plain)
     kept = guaranteed_threshold(Ranking.of_unlabeled(unlabeled), aim, settings.confidence)
     return replace(
         moved,
@@ -214,13 +208,6 @@ def adapt(
         note=kept.note,
         threshold_low=None,
         threshold_high=None,
-    )
-
-
-def _calibrate(scores: Scores, training: Training, **more: Any) -> Calibration:
-    weight = math.exp(training.shift)
-    return calibrate_scores(
-        scores.logits, scores.labels, pos_weight=weight, proper_loss=training.proper, **more
     )
 
 

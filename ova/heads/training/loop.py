@@ -26,7 +26,7 @@ from ova.heads.training.history import History
 from ova.heads.training.losses import mix_and_smooth, training_loss, validation_loss
 from ova.heads.training.pos_weight import Balance
 from ova.metrics import Counts, average_precision
-from ova.progress import Progress
+from ova.progress import Watch
 
 
 class Interrupted(OvaError):
@@ -66,8 +66,7 @@ def fit(
     classifier: Collection[str],
     checkpoint: Path,
     task: str,
-    progress: Progress,
-    should_stop: Callable[[], bool],
+    watch: Watch,
     on_epoch: Callable[[History], None],
 ) -> Fitted:
     """Train a network and return the weights of the epoch with the best validation average precision.
@@ -79,13 +78,12 @@ def fit(
         classifier: Names of the parameters that a frozen trunk leaves trainable.
         checkpoint: Where the state is kept while training; what is there is taken up again.
         task: Name under which progress is told.
-        progress: Told after every epoch.
-        should_stop: Asked after every step.
+        watch: Told after every epoch, asked after every step.
         on_epoch: Told the history after every epoch.
 
     Raises:
         Diverged: The loss became NaN or infinite; the state of the last good epoch is kept.
-        Interrupted: `should_stop` said so; the state is kept.
+        Interrupted: `watch` said so; the state is kept.
         ArtefactError: The checkpoint is damaged.
     """
     settings = recipe.training
@@ -93,13 +91,14 @@ def fit(
     state = TrainingState(network, settings, steps)
     if checkpoint.exists():
         state.restore(checkpoint)
+    progress = watch.progress
     progress.start(task, settings.epochs)
     progress.advance(task, state.marks.epoch - 1)
     keep = CheckpointSaver(state, checkpoint)
 
     while state.marks.epoch <= settings.epochs and not _stale(state, settings):
         _set_trainable(network, recipe, classifier, state.marks.epoch)
-        if not _train_epoch(state, material, recipe, keep, should_stop):
+        if not _train_epoch(state, material, recipe, keep, watch.should_stop):
             raise Interrupted(
                 f"{task}: stopped in epoch {state.marks.epoch}; run the same command again to go on"
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from ova.data.dataset import Dataset
 from ova.data.images.channels import ChannelSums
 from ova.data.images.store import PixelStore
 from ova.errors import ArtefactError
-from ova.heads.network.backbones import build_backbone
+from ova.heads.network.backbones import build_backbone, classifier_keys
 from ova.heads.network.head import Head, InputSpec
 from ova.heads.network.pretrained import WeightsOrigin, load_pretrained, pretrained_normalisation
 from ova.heads.recipe import HeadRecipe
@@ -25,10 +26,11 @@ from ova.heads.rows import Rows, in_batches
 from ova.heads.runs import RunFolder
 from ova.heads.training.history import History, write_history
 from ova.heads.training.loop import Fitted, Material, fit
-from ova.heads.training.plan import HeadPlan, Part, weights_file
+from ova.heads.training.plan import HeadPlan, Part, store_spec, weights_file
 from ova.heads.training.pos_weight import Balance, kept_negatives, plan_balance
 from ova.heads.training.prototypes import choose_prototypes, embed, pooled_features, thumbnails
-from ova.progress import Progress
+from ova.heads.training.trackers import OnEpoch
+from ova.progress import Progress, Watch
 from ova.storage import read_csv, read_tensors, write_csv, write_tensors
 from ova.workspace import Workspace
 
@@ -43,8 +45,18 @@ class Job:
     classifier: frozenset[str]
     device: torch.device
     run: RunFolder
-    on_epoch: Callable[[int, History], None] | None = None
+    on_epoch: OnEpoch | None
     """Told (member, its history so far) after every epoch; what it raises ends the training."""
+
+    @classmethod
+    def of(
+        cls, plan: HeadPlan, dataset: Dataset, run: RunFolder, device: torch.device, on_epoch: OnEpoch | None
+    ) -> Job:
+        """Gather what the networks of a plan share; `dataset` has a store in the form that the head reads."""
+        backbone, settings = plan.recipe.backbone, plan.recipe.input
+        store = dataset.stores[store_spec(plan.recipe)]
+        classifier = classifier_keys(backbone.name, channels=settings.channels, size=settings.shape)
+        return cls(plan, store, input_spec(plan, store), classifier, device, run, on_epoch)
 
     @property
     def recipe(self) -> HeadRecipe:
@@ -91,8 +103,7 @@ def fit_member(
     job: Job,
     before: Sequence[Fitted],
     balance: Balance,
-    progress: Progress,
-    should_stop: Callable[[], bool],
+    watch: Watch,
 ) -> Fitted:
     """Train the network after those `before`, or read it back if it was finished before an interruption."""
     member = len(before)
@@ -103,7 +114,7 @@ def fit_member(
     normalise = Head([network], job.spec).normalise.to(job.device)
     material = Material(
         store=job.store,
-        train=job.rows(_trained_on(network, job, member, normalise, progress)),
+        train=job.rows(_trained_on(network, job, member, normalise, watch.progress)),
         validation=job.rows(job.plan.parts[validation]),
         normalise=normalise,
         balance=balance,
@@ -118,8 +129,7 @@ def fit_member(
             classifier=job.classifier,
             checkpoint=job.run.checkpoint(member),
             task=f"{job.plan.name} {validation}" if several else job.plan.name,
-            progress=progress,
-            should_stop=should_stop,
+            watch=watch,
             on_epoch=lambda history: _note_epoch(job, before, history),
         )
     if several:

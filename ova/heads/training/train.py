@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 
@@ -11,17 +11,16 @@ import ova
 from ova.data.dataset import Dataset
 from ova.data.files.location import labels_digest
 from ova.heads.calibration.calibrate_run import calibrate_run
-from ova.heads.network.backbones import classifier_keys
 from ova.heads.network.pretrained import WeightsOrigin, is_non_commercial
 from ova.heads.runs import RunFolder, new_run, only_one, run_of_digest, use_run
 from ova.heads.training.device import choose_device
 from ova.heads.training.history import write_history
-from ova.heads.training.members import Job, assemble, fit_member, initial_network, input_spec, plan_balances
-from ova.heads.training.plan import HeadPlan, plan_head, store_spec
+from ova.heads.training.members import Job, assemble, fit_member, initial_network, plan_balances
+from ova.heads.training.plan import HeadPlan, plan_head
 from ova.heads.training.pos_weight import Balance
 from ova.heads.training.record import make_record, write_all_scores
-from ova.heads.training.trackers import OnEpoch, tracking
-from ova.progress import Progress, Silent
+from ova.heads.training.trackers import tracking
+from ova.progress import Watch
 from ova.storage import write_csv, write_json, write_tensors
 from ova.workspace import Workspace
 
@@ -37,16 +36,25 @@ class HeadOutcome:
     run: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """What a caller may say of a training; none of it is part of what identifies the result."""
+
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+    again: bool = False
+    """Train anew even if nothing has changed since the last run."""
+    trackers: Sequence[str] = ()
+    """What else is told of every epoch, see `ova.heads.training.trackers`."""
+    watch: Watch = field(default_factory=Watch)
+    """Told after every epoch, asked after every step."""
+
+
 def train_head(
     workspace: Workspace,
     dataset: Dataset,
     name: str,
-    *,
-    device: str = "auto",
-    again: bool = False,
-    trackers: Sequence[str] = (),
-    progress: Progress | None = None,
-    should_stop: Callable[[], bool] = lambda: False,
+    options: TrainOptions = TrainOptions(),
 ) -> HeadOutcome:
     """Train, score and calibrate one head; go on with an interrupted training, keep a finished one.
 
@@ -54,18 +62,13 @@ def train_head(
         workspace: Where recipes and runs lie.
         dataset: Opened with a pixel store in the form that this head reads.
         name: Name of the head's recipe.
-        device: auto, cpu, cuda, cuda:N or mps.
-        again: Train anew even if nothing has changed since the last run.
-        trackers: What else is told of every epoch, see `ova.heads.training.trackers`.
-        progress: Told after every epoch.
-        should_stop: Asked after every step.
+        options: Where and how, and who follows it.
 
     Raises:
         OvaError: See its subclasses; what was reached so far is kept.
     """
-    progress = progress or Silent()
     plan = plan_head(workspace, dataset, name)
-    run = None if again else run_of_digest(workspace, name, plan.digest)
+    run = None if options.again else run_of_digest(workspace, name, plan.digest)
     if run is not None and run.finished:
         if not run.calibration.is_file():
             calibrate_run(run, plan.recipe.calibration)
@@ -77,32 +80,17 @@ def train_head(
     run = run or _begin_run(workspace, dataset, plan)
     with (
         only_one(run.lock, f"{run.path} is being trained by another process; wait or stop it"),
-        tracking(trackers, workspace, plan, run) as on_epoch,
+        tracking(options.trackers, workspace, plan, run) as on_epoch,
     ):
-        _train(
-            workspace, dataset, plan, balances, run, choose_device(device), progress, should_stop, on_epoch
-        )
+        job = Job.of(plan, dataset, run, choose_device(options.device), on_epoch)
+        _train(workspace, dataset, job, balances, options.watch)
         calibrate_run(run, plan.recipe.calibration)
         use_run(workspace, name, run)
     return HeadOutcome(name, "trained", run=run.path.name)
 
 
-def _train(
-    workspace: Workspace,
-    dataset: Dataset,
-    plan: HeadPlan,
-    balances: list[Balance],
-    run: RunFolder,
-    device: torch.device,
-    progress: Progress,
-    should_stop: Callable[[], bool],
-    on_epoch: OnEpoch | None,
-) -> None:
-    store = dataset.stores[store_spec(plan.recipe)]
-    backbone, size = plan.recipe.backbone, plan.recipe.input.shape
-    channels = plan.recipe.input.channels
-    classifier = classifier_keys(backbone.name, channels=channels, size=size)
-    job = Job(plan, store, input_spec(plan, store), classifier, device, run, on_epoch)
+def _train(workspace: Workspace, dataset: Dataset, job: Job, balances: list[Balance], watch: Watch) -> None:
+    plan, run, progress = job.plan, job.run, watch.progress
     for line in _describe(plan, balances):
         progress.say(f"{plan.name}: {line}")
 
@@ -111,7 +99,7 @@ def _train(
         network, origin = initial_network(workspace, job, member)
         if not member and origin.source != "scratch":
             progress.say(f"{plan.name}: {_describe_weights(origin)}")
-        fitted.append(fit_member(network, job, fitted, balance, progress, should_stop))
+        fitted.append(fit_member(network, job, fitted, balance, watch))
     assert origin is not None  # noqa: S101 (a plan has at least one member)
     head = assemble(job, fitted)
     write_history(run.history, [part.history for part in fitted])

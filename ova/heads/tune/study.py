@@ -27,7 +27,7 @@ from ova.heads.tune.found import Found, as_trial
 from ova.heads.tune.journal import load_optuna, open_study, study_folder
 from ova.heads.tune.space import Space, SpaceSettings
 from ova.heads.tune.trial import run_trial
-from ova.progress import Progress, Silent
+from ova.progress import Watch
 from ova.recipes import load_recipe
 from ova.workspace import Workspace
 
@@ -54,8 +54,7 @@ def search(
     *,
     device: str = "auto",
     trackers: Sequence[str] = (),
-    progress: Progress | None = None,
-    should_stop: Callable[[], bool] = lambda: False,
+    watch: Watch = Watch(),  # noqa: B008 (immutable)
 ) -> Found:
     """Try recipes of a head, the one that is there first; go on with a study that was begun.
 
@@ -69,8 +68,7 @@ def search(
         settings: How long to search, for what.
         device: auto, cpu, cuda, cuda:N or mps.
         trackers: What else is told of every epoch of a trial, see `ova.heads.training.trackers`.
-        progress: Told after every trial and epoch.
-        should_stop: Asked after every step.
+        watch: Told after every trial and epoch, asked after every step.
 
     Raises:
         RecipeError: A recipe or the space is wrong.
@@ -79,13 +77,13 @@ def search(
     """
     optuna = load_optuna()
     check_trackers(trackers, workspace)
-    progress = progress or Silent()
     chosen = choose_device(device)
     recipe = read_head_recipe(workspace, name)
     largest = load_recipe(workspace.dataset_recipe, DatasetRecipe).draft_side
     space = Space(recipe, settings.space, largest)
-    specs = {store_spec(space.make(space.start() | {"size": size})) for size in space.sizes}
-    dataset = open_dataset(workspace, sorted(specs, key=lambda spec: (spec.height, spec.width)), progress)
+    read = {store_spec(space.make(space.start() | {"size": size})) for size in space.sizes}
+    specs = sorted(read, key=lambda spec: (spec.height, spec.width))
+    dataset = open_dataset(workspace, specs, watch.progress)
     plan = plan_head(workspace, dataset, name)
     identity = {"space": space.to_json(), "criterion": settings.criterion, "seed": settings.seed}
     folder = study_folder(workspace, name, identity | {"rows": plan.digest})
@@ -102,8 +100,7 @@ def search(
             folder,
             chosen,
             trackers,
-            progress,
-            should_stop,
+            watch,
         )
         stopped = task.run()
         return Found(folder, space, settings.criterion, tuple(map(as_trial, study.trials)), stopped)
@@ -121,8 +118,7 @@ class _Search:
     folder: Path
     device: torch.device
     trackers: Sequence[str]
-    progress: Progress
-    should_stop: Callable[[], bool]
+    watch: Watch
 
     def run(self) -> str | None:
         """Run trials until the budget is spent; say why if it ended sooner."""
@@ -132,14 +128,14 @@ class _Search:
             limit = self.settings.minutes
             return limit is not None and time.monotonic() - begun > 60 * limit
 
-        self.progress.start(task, self.settings.trials)
+        self.watch.progress.start(task, self.settings.trials)
         while (done := self._done()) < self.settings.trials:
-            self.progress.advance(task, done)
-            if self.should_stop():
+            self.watch.progress.advance(task, done)
+            if self.watch.should_stop():
                 return "interrupted"
             if late() or not self._one(late):
-                return "interrupted" if self.should_stop() else "out of time"
-        self.progress.advance(task, self.settings.trials)
+                return "interrupted" if self.watch.should_stop() else "out of time"
+        self.watch.progress.advance(task, self.settings.trials)
         return None
 
     def _done(self) -> int:
@@ -156,13 +152,11 @@ class _Search:
                 measured = run_trial(
                     self.workspace,
                     self.dataset,
-                    replace(self.plan, name=f"{self.plan.name} trial {trial.number}"),
-                    recipe,
+                    replace(self.plan, name=f"{self.plan.name} trial {trial.number}", recipe=recipe),
                     run,
                     folds=self.space.settings.folds,
                     device=self.device,
-                    progress=self.progress,
-                    should_stop=lambda: late() or self.should_stop(),
+                    watch=replace(self.watch, should_stop=lambda: late() or self.watch.should_stop()),
                     on_epoch=self._listener(trial, recipe.training.epochs, on_epoch),
                 )
         except Interrupted:

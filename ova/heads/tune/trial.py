@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 
 from ova.data.dataset import Dataset
 from ova.data.split.split import TEST
-from ova.heads.network.backbones import classifier_keys
 from ova.heads.network.head import Head
-from ova.heads.recipe import HeadRecipe
 from ova.heads.runs import RunFolder
 from ova.heads.scores import write_scores
 from ova.heads.selection import HeldOut, measure_held_out
-from ova.heads.training.history import History
-from ova.heads.training.members import Job, assemble, fit_member, initial_network, input_spec, plan_balances
-from ova.heads.training.plan import HeadPlan, store_spec
+from ova.heads.training.members import Job, assemble, fit_member, initial_network, plan_balances
+from ova.heads.training.plan import HeadPlan
 from ova.heads.training.record import pooled_scores
-from ova.progress import Progress
+from ova.heads.training.trackers import OnEpoch
+from ova.progress import Watch
 from ova.workspace import Workspace
 
 _TIMED_BATCH, _TIMED = 8, 9
@@ -46,44 +43,35 @@ def run_trial(
     workspace: Workspace,
     dataset: Dataset,
     plan: HeadPlan,
-    recipe: HeadRecipe,
     run: RunFolder,
     *,
     folds: int | None,
     device: torch.device,
-    progress: Progress,
-    should_stop: Callable[[], bool],
-    on_epoch: Callable[[int, History], None],
+    watch: Watch,
+    on_epoch: OnEpoch,
 ) -> MeasuredTrial:
     """Train and measure one recipe; an interrupted trial goes on where it was.
 
     Args:
         workspace: Where weights are.
         dataset: With a pixel store of the recipe's size.
-        plan: Of the head; its test rows are taken out here.
-        recipe: What is tried.
+        plan: Of the head, with the recipe that is tried; its test rows are taken out here.
         run: Where checkpoints, history and scores of the trial go.
         folds: How many of the folds to train; None for all.
         device: Where.
-        progress: Told after every epoch.
-        should_stop: Asked after every step.
+        watch: Told after every epoch, asked after every step.
         on_epoch: Told (network, its history so far) after every epoch; what it raises ends the trial.
 
     Raises:
         OvaError: See its subclasses.
     """
     parts = {name: part for name, part in plan.parts.items() if name != TEST}
-    plan = replace(plan, recipe=recipe, parts=parts)
-    store = dataset.stores[store_spec(recipe)]
-    classifier = classifier_keys(
-        recipe.backbone.name, channels=recipe.input.channels, size=recipe.input.shape
-    )
-    job = Job(plan, store, input_spec(plan, store), classifier, device, run, on_epoch)
-    balances = plan_balances(plan)[:folds]
+    job = Job.of(replace(plan, parts=parts), dataset, run, device, on_epoch)
+    balances = plan_balances(job.plan)[:folds]
     fitted = []
     for member, balance in enumerate(balances):
         network, _ = initial_network(workspace, job, member)
-        fitted.append(fit_member(network, job, fitted, balance, progress, should_stop))
+        fitted.append(fit_member(network, job, fitted, balance, watch))
     head = assemble(job, fitted)
     scores = pooled_scores(job, head)
     write_scores(run.scores, scores)
@@ -92,7 +80,7 @@ def run_trial(
         scores.labels,
         scores.logits,
         shift=statistics.fmean(balance.log_odds_shift for balance in balances),
-        proper=recipe.balance.proper,
+        proper=plan.recipe.balance.proper,
     )
     run.forget_members(len(fitted))
     parameters = sum(parameter.numel() for parameter in head.parameters())

@@ -16,7 +16,7 @@ from ova.digests import digest_file
 from ova.ensembles.export import onnx_export as export
 from ova.ensembles.export import onnx_graph as trace
 from ova.ensembles.export.network import CombinedNetwork
-from ova.ensembles.export.onnx_export import export_combined
+from ova.ensembles.export.onnx_export import EnsembleSpec, export_combined
 from ova.ensembles.rule.argmax import choose, couple
 from ova.ensembles.runtime.manifest import METADATA_KEY, read_manifest
 from ova.ensembles.runtime.model import CombinedModel
@@ -41,13 +41,11 @@ def edited(content: bytes, name: str, change: float) -> bytes:
 def again(exported, folder: Path, images: list[Path], **changes: Any) -> export.ExportReport:
     arguments: dict[str, Any] = {
         "name": "solar-cell",
-        "folder": folder,
-        "images": images,
         "mode": "argmax",
         "none_prior": 0.5,
         "output_names": {"convnext": "Inaktiv µ"},
     }
-    return export_combined(exported.heads, **{**arguments, **changes})
+    return export_combined(exported.heads, EnsembleSpec(**arguments | changes), folder=folder, images=images)
 
 
 def test_one_file_and_its_manifest_are_written_in_silence(exported) -> None:
@@ -135,7 +133,7 @@ def test_calibrations_of_other_weights_and_equal_labels_are_refused(
 ) -> None:
     stale = replace(exported.heads[0], weights_digest="e" * 64)
     with pytest.raises(ArtefactError, match="ova calibrate resnet"):
-        export_combined([stale], name="x", folder=tmp_path, images=image_files)
+        export_combined([stale], EnsembleSpec(name="x"), folder=tmp_path, images=image_files)
     with pytest.raises(RecipeError, match="two heads answer for 'Vit'"):
         again(exported, tmp_path, image_files, output_names={"resnet": "Vit"})
 
@@ -154,7 +152,8 @@ def test_ties_in_the_file_are_decided_as_written_down(small_head, tmp_path: Path
         small_head("zero", Zero(), prior=0.5, intercept=0.0),
     ]
     images = [np.full((9, 9, 1), level, np.uint8) for level in (20, 220)]
-    export_combined(heads, name="ties", folder=tmp_path, images=images, mode="argmax", none_prior=0.5)
+    spec = EnsembleSpec(name="ties", mode="argmax", none_prior=0.5)
+    export_combined(heads, spec, folder=tmp_path, images=images)
     model = CombinedModel.load(tmp_path)
     outputs = model.run(np.stack(images))
     assert outputs["scores"][0, 2] == outputs["scores"][0, 3] > outputs["scores"][0, 0]
@@ -173,7 +172,7 @@ def test_multilabel_with_averaged_views(small_head, torch_logits, decoded, tmp_p
     averaged = torch_logits(head.head, decoded)
     assert np.abs(averaged - straight).max() > 1e-2  # to this network a turned image is another image
 
-    export_combined([head], name="turned", folder=tmp_path, images=decoded, none_prior=0.5)
+    export_combined([head], EnsembleSpec(name="turned", none_prior=0.5), folder=tmp_path, images=decoded)
     model = CombinedModel.load(tmp_path)
     assert (model.manifest.none_prior, model.manifest.tie_rule, model.manifest.channels) == (None, None, 1)
     assert model.manifest.heads[0].views == "dihedral"

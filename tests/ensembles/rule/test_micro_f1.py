@@ -18,7 +18,7 @@ from ova.errors import DataError
 from ova.heads.calibration.calibrate_scores import calibrate_scores
 from ova.heads.calibration.calibration import Adaptation
 from ova.heads.calibration.ranking import Ranking
-from ova.heads.calibration.threshold.choose_threshold import choose_threshold
+from ova.heads.calibration.threshold.choose_threshold import ThresholdTask, choose_threshold
 from ova.heads.recipe import KEPT_DEFAULT, CalibrationSettings
 from ova.heads.scores import Scores
 
@@ -28,9 +28,9 @@ def scored(name, seed, positives, rows=300, power=3.0, method="auto"):
     labels = (np.arange(rows) < positives).astype(np.int8)
     logits = draw.normal(power * labels - power / 2, 1.2).astype(np.float32).astype(np.float64)
     scores = Scores(tuple(f"{row:03d}" for row in range(rows)), labels, logits)
-    chosen = choose_threshold(logits, labels, method=method)
+    chosen = choose_threshold(logits, labels, ThresholdTask(method=method))
     free = chosen.method != KEPT_DEFAULT
-    return ThresholdedHead(name, CalibrationSettings(method=method), scores, chosen.threshold, free)
+    return ThresholdedHead(name, ThresholdTask(method=method), scores, chosen.threshold, free)
 
 
 @settings(max_examples=40)
@@ -81,15 +81,15 @@ def test_a_head_without_calibration_keeps_its_threshold_and_is_counted():
 def test_a_head_of_another_loss_is_judged_with_the_priors_of_its_own_calibration():
     """Focal and asymmetric losses shift logits by an unknown amount, so their priors are wide."""
     plain = scored("odd", 7, 8, power=2.0, method="plugin")
-    weighed = replace(plain, pos_weight=40.0)
-    odd = replace(weighed, proper_loss=False)
+    weighed = replace(plain, task=replace(plain.task, pos_weight=40.0))
+    odd = replace(plain, task=replace(weighed.task, proper_loss=False))
     objective = "cost 1.4:0.6"
     for head in (weighed, odd):
         own = calibrate_scores(
             head.scores.logits,
             head.scores.labels,
             pos_weight=40.0,
-            proper_loss=head.proper_loss,
+            proper_loss=head.task.proper_loss,
             objective=objective,
             method="plugin",
         )
@@ -102,10 +102,10 @@ def test_a_head_of_another_loss_is_judged_with_the_priors_of_its_own_calibration
 def test_a_head_that_decides_alone_is_taken_as_it_was_calibrated():
     alone = scored("a", 9, 60)
     calibration = calibrate_scores(alone.scores.logits, alone.scores.labels, pos_weight=3.0)
-    head = Scored("a", calibration, alone.settings, alone.scores, proper_loss=False)
+    head = Scored("a", calibration, CalibrationSettings(), alone.scores, proper_loss=False)
     judged = ThresholdedHead.of(head)
-    assert (judged.threshold, judged.free, judged.prior) == (calibration.threshold, True, None)
-    assert (judged.pos_weight, judged.proper_loss) == (3.0, False)
+    assert (judged.threshold, judged.free, judged.task.prior) == (calibration.threshold, True, None)
+    assert (judged.task.pos_weight, judged.task.proper_loss) == (3.0, False)
     moved = replace(calibration, adaptation=Adaptation(100, 0.2, 0.3, 0.4, "d", "before.json"))
-    assert ThresholdedHead.of(replace(head, calibration=moved)).prior == calibration.prior
+    assert ThresholdedHead.of(replace(head, calibration=moved)).task.prior == calibration.prior
     assert not ThresholdedHead.of(replace(head, calibration=replace(calibration, method="default"))).free

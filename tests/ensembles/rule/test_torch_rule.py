@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ova.ensembles.export.onnx_export import export_combined
+from ova.ensembles.export.onnx_export import EnsembleSpec, export_combined
 from ova.ensembles.rule.numpy_rule import calibrate_all, decide
 from ova.ensembles.rule.rule import Affine, Stack, plain_rule
 from ova.ensembles.rule.torch_rule import Curves, Decision
@@ -90,9 +90,8 @@ def test_the_file_holds_the_curves(heads, tmp_path, mode, changes):
     none_prior = 0.5 if mode == "argmax" else None
     calibrations = [head.calibration for head in heads]
     rule = replace(plain_rule([each.threshold for each in calibrations], mode), **changes)
-    report = export_combined(
-        heads, name="x", folder=tmp_path, images=IMAGES, mode=mode, none_prior=none_prior, rule=rule
-    )
+    spec = EnsembleSpec(name="x", mode=mode, none_prior=none_prior, rule=rule)
+    report = export_combined(heads, spec, folder=tmp_path, images=IMAGES)
     assert [each.curve for each in report.manifest.heads] == [each.curve for each in calibrations]
     model = CombinedModel.load(tmp_path)
     assert model.manifest == report.manifest

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from ova.ensembles.train import train_heads
 from ova.errors import ArtefactError, DataError
 from ova.heads.calibration import calibrate_run as calibrated
 from ova.heads.calibration.calibrate_run import calibrate_head, calibrate_heads, calibrate_run
+from ova.heads.calibration.threshold.choose_threshold import ThresholdTask
 from ova.heads.load import load_head
 from ova.heads.recipe import CalibrationSettings
 from ova.heads.runs import RunFolder, current_run
@@ -55,21 +57,21 @@ def test_the_shift_is_trusted_where_theory_gives_it(
     balance: dict[str, object],
     proper: bool,
 ) -> None:
-    given: list[dict[str, object]] = []
-    original = calibrated.calibrate_scores
+    given: list[ThresholdTask] = []
+    original = calibrated.calibrate_for
 
-    def spy(*arguments: object, **more: object) -> object:
-        given.append(more)
-        return original(*arguments, **more)  # pyright: ignore
+    def spy(logits: Any, labels: Any, task: ThresholdTask) -> object:
+        given.append(task)
+        return original(logits, labels, task)
 
-    monkeypatch.setattr(calibrated, "calibrate_scores", spy)
+    monkeypatch.setattr(calibrated, "calibrate_for", spy)
     head = head_recipe(training={"epochs": 1}, balance=balance)
     workspace = make_workspace({"spot": head}, count=140)
     train_heads(workspace, device="cpu")
-    (more,) = given
+    (task,) = given
     record = current_run(workspace, "spot").read_record()
-    assert more["proper_loss"] is proper
-    assert more["pos_weight"] == pytest.approx(np.exp(record.log_odds_shift[0]))
+    assert task.proper_loss is proper
+    assert task.pos_weight == pytest.approx(np.exp(record.log_odds_shift[0]))
 
 
 def leak(run: RunFolder, image: str) -> None:

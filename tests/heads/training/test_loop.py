@@ -25,7 +25,8 @@ from ova.heads.training import loop as fit_module
 from ova.heads.training import members
 from ova.heads.training.losses import validation_loss
 from ova.heads.training.plan import store_spec
-from ova.heads.training.train import HeadOutcome, train_head
+from ova.heads.training.train import HeadOutcome, TrainOptions, train_head
+from ova.progress import Watch
 from ova.storage import read_csv, read_tensors, write_tensors
 from ova.workspace import Workspace
 
@@ -34,7 +35,7 @@ Make = Callable[..., Workspace]
 
 def train(workspace: Workspace, name: str = "spot", **options: Any) -> HeadOutcome:
     dataset = open_dataset(workspace, [store_spec(read_head_recipe(workspace, name))])
-    return train_head(workspace, dataset, name, device="cpu", **options)
+    return train_head(workspace, dataset, name, TrainOptions(device="cpu", **options))
 
 
 def weights(workspace: Workspace) -> dict[str, np.ndarray]:
@@ -170,7 +171,7 @@ def test_validation_without_a_positive_keeps_the_last_epoch(
 def test_the_weight_of_positives_is_told_and_stored(make_workspace: Make) -> None:
     told = Told()
     workspace = make_workspace({"spot": head_recipe(training={"epochs": 1})})
-    train(workspace, progress=told)
+    train(workspace, watch=Watch(told))
     record = current_run(workspace, "spot").read_record()
     positives, negatives = record.rows["train"]
     assert record.pos_weight == (negatives / positives,)
@@ -184,7 +185,7 @@ def test_the_balance_is_told_recorded_counted_and_taken_back_by_the_calibration(
     told = Told()
     settings = {"sampler": "balanced", "max_negatives": 25}
     workspace = make_workspace({"spot": head_recipe(balance=settings)})
-    train(workspace, progress=told)
+    train(workspace, watch=Watch(told))
     run = current_run(workspace, "spot")
     record = run.read_record()
     positives, negatives = record.rows["train"]

@@ -16,7 +16,8 @@ from ova.heads.runs import all_runs, current_run
 from ova.heads.training import loop as fit_module
 from ova.heads.training import members
 from ova.heads.training.plan import store_spec
-from ova.heads.training.train import HeadOutcome, train_head
+from ova.heads.training.train import HeadOutcome, TrainOptions, train_head
+from ova.progress import Watch
 from ova.storage import read_csv, write_tensors
 from ova.workspace import Workspace
 
@@ -26,7 +27,7 @@ PROTOTYPES = head_recipe(balance={"prototypes": 12}, training={"epochs": 1})
 
 def train(workspace: Workspace, **options: Any) -> HeadOutcome:
     dataset = open_dataset(workspace, [store_spec(read_head_recipe(workspace, "spot"))])
-    return train_head(workspace, dataset, "spot", device="cpu", **options)
+    return train_head(workspace, dataset, "spot", TrainOptions(device="cpu", **options))
 
 
 def trained_on(monkeypatch: pytest.MonkeyPatch) -> list[tuple[set[str], int]]:
@@ -139,7 +140,7 @@ def test_chosen_rows_are_read_back_and_a_changed_list_is_refused(
 ) -> None:
     workspace = make_workspace({"spot": PROTOTYPES})
     with pytest.raises(fit_module.Interrupted):
-        train(workspace, should_stop=lambda: True)
+        train(workspace, watch=Watch(should_stop=lambda: True))
     file = all_runs(workspace, "spot")[0].prototypes(0)
     lines = file.read_text().splitlines(keepends=True)
     monkeypatch.setattr(members, "choose_prototypes", None)  # nothing is chosen a second time

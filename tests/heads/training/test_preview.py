@@ -23,7 +23,7 @@ from ova.heads.training import loop as fit_module
 from ova.heads.training.batches import plan_epoch
 from ova.heads.training.plan import plan_head, store_spec
 from ova.heads.training.preview import augmented_rows, choose_rows, preview_heads
-from ova.heads.training.train import train_head
+from ova.heads.training.train import TrainOptions, train_head
 from ova.workspace import Workspace
 
 Make = Callable[..., Workspace]
@@ -83,7 +83,7 @@ def test_the_picture_holds_the_pixels_of_training(
 
     monkeypatch.setattr(fit_module, "augment_batch", spy)
     dataset = open_dataset(workspace, [store_spec(read_head_recipe(workspace, "spot"))])
-    train_head(workspace, dataset, "spot", device="cpu")
+    train_head(workspace, dataset, "spot", TrainOptions(device="cpu"))
     train, recipe = train_rows(workspace, "spot"), read_head_recipe(workspace, "spot")
     store = dataset.stores[store_spec(recipe)]
     per_epoch = len(seen) // 2

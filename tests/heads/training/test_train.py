@@ -22,14 +22,15 @@ from ova.heads.scores import read_scores
 from ova.heads.training import loop as fit_module
 from ova.heads.training.loop import Interrupted
 from ova.heads.training.plan import HeadSkipped, store_spec
-from ova.heads.training.train import HeadOutcome, train_head
+from ova.heads.training.train import HeadOutcome, TrainOptions, train_head
+from ova.progress import Watch
 from ova.storage import read_csv
 from ova.workspace import Workspace
 
 
 def train(workspace: Workspace, name: str = "spot", **options: Any) -> HeadOutcome:
     dataset = open_dataset(workspace, [store_spec(read_head_recipe(workspace, name))])
-    return train_head(workspace, dataset, name, device="cpu", **options)
+    return train_head(workspace, dataset, name, TrainOptions(device="cpu", **options))
 
 
 def history_without_time(run: RunFolder) -> list[dict[str, str]]:
@@ -97,7 +98,7 @@ def test_an_interrupted_training_ends_with_the_same_bits(
     broken = make_workspace({"spot": recipe}, folder="broken")
     for steps in (2, 1, 4):  # in the middle of an epoch, right after resuming, over the end of an epoch
         try:
-            train(broken, should_stop=StopAfter(steps))
+            train(broken, watch=Watch(should_stop=StopAfter(steps)))
         except Interrupted:
             assert not all_runs(broken, "spot")[0].finished
         else:
@@ -122,7 +123,7 @@ def test_another_seed_or_a_lost_optimiser_state_gives_other_bits(
     assert current_run(workspace, "other").read_record().weights_digest != digest
     forgetful = make_workspace({"spot": head_recipe()}, folder="forgetful")
     with pytest.raises(Interrupted):
-        train(forgetful, should_stop=StopAfter(4))
+        train(forgetful, watch=Watch(should_stop=StopAfter(4)))
     monkeypatch.setattr(torch.optim.AdamW, "load_state_dict", lambda self, state: None)
     train(forgetful)
     assert current_run(forgetful, "spot").read_record().weights_digest != digest
@@ -204,7 +205,7 @@ def test_folds_score_every_row_by_a_network_that_did_not_see_it(
         {"spot": head_recipe(training={"epochs": 2})}, dataset={"split": {"test": 0.25, "folds": 3}}
     )
     with pytest.raises(Interrupted):
-        train(workspace, should_stop=StopAfter(8))  # in the second of three networks
+        train(workspace, watch=Watch(should_stop=StopAfter(8)))  # in the second of three networks
     train(workspace)
     run = current_run(workspace, "spot")
     record = run.read_record()
@@ -233,7 +234,7 @@ def test_two_processes_do_not_train_one_run(make_workspace: Callable[..., Worksp
 
     workspace = make_workspace()
     with pytest.raises(Interrupted):
-        train(workspace, should_stop=StopAfter(1))
+        train(workspace, watch=Watch(should_stop=StopAfter(1)))
     with (
         FileLock(all_runs(workspace, "spot")[0].lock),
         pytest.raises(EnvironmentFault, match="another process"),
@@ -245,7 +246,7 @@ def test_two_processes_do_not_train_one_run(make_workspace: Callable[..., Worksp
 def test_a_damaged_checkpoint_is_named_and_never_loaded(make_workspace: Callable[..., Workspace]) -> None:
     workspace = make_workspace()
     with pytest.raises(Interrupted):
-        train(workspace, should_stop=StopAfter(2))
+        train(workspace, watch=Watch(should_stop=StopAfter(2)))
     checkpoint = all_runs(workspace, "spot")[0].checkpoint(0)
     content = bytearray(checkpoint.read_bytes())
     content[len(content) // 2] ^= 1

@@ -14,14 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from ova.arrays import FloatArray
 from ova.errors import RecipeError
-from ova.heads.calibration.calibration import METHODS
 from ova.heads.calibration.calibrators.choose_calibrator import fit_probabilities
 from ova.heads.calibration.calibrators.platt import Platt
 from ova.heads.calibration.ranking import LabelledRows
 from ova.heads.calibration.threshold.guarantees import guaranteed_threshold
 from ova.heads.calibration.threshold.smoothed import smoothed_threshold
 from ova.heads.calibration.threshold.sweep import bagged, sweep
-from ova.heads.recipe import KEPT_DEFAULT
+from ova.heads.recipe import KEPT_DEFAULT, METHODS
 from ova.heads.threshold_objectives import (
     Budget,
     Cost,
@@ -32,6 +31,39 @@ from ova.heads.threshold_objectives import (
     at_odds,
     parse_objective,
 )
+
+
+@dataclass(frozen=True)
+class ThresholdTask:
+    """What a threshold is chosen for, and by which rule; see `calibrate_scores` for each of them."""
+
+    pos_weight: float = 1.0
+    proper_loss: bool = True
+    objective: str = "f1"
+    method: str = "auto"
+    confidence: float = 0.95
+    prior: float | None = None
+
+    def aim(self) -> Objective:
+        """Return what is to be best.
+
+        Raises:
+            RecipeError: A value is impossible, or two contradict each other.
+        """
+        aim = parse_objective(self.objective)
+        if self.method not in METHODS:
+            raise RecipeError(f"unknown calibration method {self.method!r}; choose from {', '.join(METHODS)}")
+        if isinstance(aim, Floor | Budget) and self.method != "auto":
+            raise RecipeError(
+                f"method {self.method!r} does not go with the objective {self.objective!r}; leave method out"
+            )
+        if not (math.isfinite(self.pos_weight) and self.pos_weight > 0):
+            raise RecipeError(f"pos_weight must be above 0, got {self.pos_weight}")
+        if not 0.0 < self.confidence < 1.0:
+            raise RecipeError(f"confidence lies between 0 and 1, got {self.confidence}")
+        if self.prior is not None and not 0.0 < self.prior < 1.0:
+            raise RecipeError(f"prior lies between 0 and 1, got {self.prior}")
+        return aim
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,32 +97,31 @@ class ThresholdChoice:
 def choose_threshold(
     logits: ArrayLike,
     labels: ArrayLike,
-    *,
-    pos_weight: float = 1.0,
-    proper_loss: bool = True,
-    objective: str = "f1",
-    method: str = "auto",
-    confidence: float = 0.95,
-    prior: float | None = None,
+    task: ThresholdTask = ThresholdTask(),
 ) -> ThresholdChoice:
-    """Choose a threshold, with the arguments of `ova.heads.calibration.calibrate_scores.calibrate_scores`.
+    """Choose a threshold.
+
+    Args:
+        logits: (n,) raw scores, finite in float32.
+        labels: (n,) 1, 0, or -1 for unknown.
+        task: What it is for.
 
     Raises:
         DataError: Shapes, a logit or a label is impossible, no row is labelled, or the head ranks backwards.
-        RecipeError: An argument is impossible, or two contradict each other.
+        RecipeError: A value of the task is impossible, or two contradict each other.
     """
-    aim = _check_arguments(pos_weight, objective, method, confidence, prior)
+    aim, shift = task.aim(), math.log(task.pos_weight)
     rows = LabelledRows.of(logits, labels)
     if why := rows.why_too_poor():
-        note, line = f"threshold left at probability 0.5: {why}", Platt(1.0, -math.log(pos_weight))
-        return ThresholdChoice(0.0, None, None, KEPT_DEFAULT, note, line, None, 1.0, rows)
-    line, odds = fit_probabilities(rows.scores, rows.truth, math.log(pos_weight), proper_loss), 1.0
-    if prior is not None:
-        odds = _odds(prior) / _odds(float(line.probability(rows.scores).mean()))
+        note = f"threshold left at probability 0.5: {why}"
+        return ThresholdChoice(0.0, None, None, KEPT_DEFAULT, note, Platt(1.0, -shift), None, 1.0, rows)
+    line, odds = fit_probabilities(rows.scores, rows.truth, shift, task.proper_loss), 1.0
+    if task.prior is not None:
+        odds = _odds(task.prior) / _odds(float(line.probability(rows.scores).mean()))
         aim = at_odds(aim, odds)
-    found, line = _find(rows, line, aim, method, confidence), line.at_odds(odds)
+    found, line = _find(rows, line, aim, task), line.at_odds(odds)
     return ThresholdChoice(
-        found.threshold, found.low, found.high, method, found.note, line, prior, odds, rows
+        found.threshold, found.low, found.high, task.method, found.note, line, task.prior, odds, rows
     )
 
 
@@ -102,15 +133,15 @@ class _Found:
     note: str | None = None
 
 
-def _find(rows: LabelledRows, line: Platt, aim: Objective, method: str, confidence: float) -> _Found:
+def _find(rows: LabelledRows, line: Platt, aim: Objective, task: ThresholdTask) -> _Found:
     if isinstance(aim, Floor | Budget):
-        certified = guaranteed_threshold(rows.ranking, aim, confidence)
+        certified = guaranteed_threshold(rows.ranking, aim, task.confidence)
         return _Found(certified.threshold, note=certified.note)
-    if method == "argmax":
+    if task.method == "argmax":
         return _Found(sweep(rows.scores, rows.truth, objective=aim).threshold)
-    if method == "bagged":
+    if task.method == "bagged":
         return _Found(bagged(rows.scores, rows.truth, objective=aim))
-    if method == "plugin":
+    if task.method == "plugin":
         return _Found(plugin(rows.scores, line, objective=aim))
     found = smoothed_threshold(rows.ranking, aim)
     return _Found(found.threshold, found.low, found.high)
@@ -118,23 +149,6 @@ def _find(rows: LabelledRows, line: Platt, aim: Objective, method: str, confiden
 
 def _odds(probability: float) -> float:
     return probability / (1.0 - probability)
-
-
-def _check_arguments(
-    pos_weight: float, objective: str, method: str, confidence: float, prior: float | None
-) -> Objective:
-    aim = parse_objective(objective)
-    if method not in METHODS:
-        raise RecipeError(f"unknown calibration method {method!r}; choose from {', '.join(METHODS)}")
-    if isinstance(aim, Floor | Budget) and method != "auto":
-        raise RecipeError(f"method {method!r} does not go with the objective {objective!r}; leave method out")
-    if not (math.isfinite(pos_weight) and pos_weight > 0):
-        raise RecipeError(f"pos_weight must be above 0, got {pos_weight}")
-    if not 0.0 < confidence < 1.0:
-        raise RecipeError(f"confidence lies between 0 and 1, got {confidence}")
-    if prior is not None and not 0.0 < prior < 1.0:
-        raise RecipeError(f"prior lies between 0 and 1, got {prior}")
-    return aim
 
 
 def plugin(logits: ArrayLike, platt: Platt, *, objective: Maximised = FBeta()) -> float:  # noqa: B008

@@ -8,7 +8,7 @@ import pytest
 from ova.errors import DataError, RecipeError
 from ova.heads.calibration import calibrate_scores as calibrate
 from ova.heads.calibration.calibrate_scores import calibrate_scores
-from ova.heads.calibration.threshold.choose_threshold import choose_threshold
+from ova.heads.calibration.threshold.choose_threshold import ThresholdTask, choose_threshold
 
 
 def rows(seed=0, positives=150, total=1500):
@@ -30,7 +30,10 @@ def rows(seed=0, positives=150, total=1500):
 )
 def test_it_is_that_of_the_whole_calibration(options):
     logits, labels = rows()
-    whole, chosen = calibrate_scores(logits, labels, **options), choose_threshold(logits, labels, **options)
+    whole, chosen = (
+        calibrate_scores(logits, labels, **options),
+        choose_threshold(logits, labels, ThresholdTask(**options)),
+    )
     assert (chosen.threshold, chosen.low, chosen.high) == (
         whole.threshold,
         whole.threshold_low,
@@ -60,7 +63,7 @@ def test_no_curve_is_fitted_for_it(monkeypatch):
     ],
 )
 def test_on_poor_rows_the_default_stays(logits, labels, why):
-    chosen = choose_threshold(logits, labels, pos_weight=4.0, prior=0.3)
+    chosen = choose_threshold(logits, labels, ThresholdTask(pos_weight=4.0, prior=0.3))
     assert (chosen.threshold, chosen.method, chosen.prior) == (0.0, "default", None)
     assert chosen.note == f"threshold left at probability 0.5: {why}"
     assert (chosen.line.slope, chosen.line.intercept) == (1.0, -np.log(4.0))
@@ -69,6 +72,6 @@ def test_on_poor_rows_the_default_stays(logits, labels, why):
 def test_wrong_input_is_refused():
     logits, labels = rows()
     with pytest.raises(RecipeError, match="unknown calibration method 'best'"):
-        choose_threshold(logits, labels, method="best")
+        choose_threshold(logits, labels, ThresholdTask(method="best"))
     with pytest.raises(DataError, match="backwards"):
         choose_threshold(-5 * logits, labels)
