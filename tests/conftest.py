@@ -28,7 +28,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 _LONG = (
     "test_digits.py",
     "test_readme.py",
-    "test_cli.py",
+    "test_app.py",
     "test_real_cells.py",
     "test_demo.py",
     "test_flows.py",

@@ -99,18 +99,22 @@ def show_lines(lines: Sequence[str]) -> None:
 
 @contextmanager
 def stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C or SIGTERM into a request to stop; the second acts as usual."""
+    """Turn the first Ctrl-C or SIGTERM into a request to stop; the second acts at once.
+
+    A shell without job control has a command in the background ignore Ctrl-C. Whoever sends it one all the
+    same means it, so that the second acts there, too.
+    """
     asked = Event()
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in signals}
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.getsignal(number) for number in usual}
 
     def ask(number: int, frame: FrameType | None) -> None:
         asked.set()
         sys.stderr.write("\nstopping after this step; once more to stop at once\n")
         for each, handler in before.items():
-            signal.signal(each, handler)
+            signal.signal(each, usual[each] if handler == signal.SIG_IGN else handler)
 
-    for number in signals:
+    for number in usual:
         signal.signal(number, ask)
     try:
         yield asked.is_set
