@@ -13,7 +13,19 @@ _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 @dataclass(frozen=True)
 class Workspace:
-    """The folder of one user's project: `data/ heads/ ensembles/` by people, `runs/` by `ova`."""
+    """The folder of one user's project: `data/ heads/ ensembles/` by people, `runs/` by `ova`.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import ova
+        >>> cells = ova.Workspace(Path("cells"))
+        >>> cells.head_recipe("crack").as_posix()
+        'cells/heads/crack.toml'
+        >>> cells.ensemble_output("all").as_posix()
+        'cells/runs/ensembles/all'
+        >>> cells.head_names()  # there is no recipe yet
+        []
+    """
 
     root: Path
 

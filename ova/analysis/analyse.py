@@ -64,6 +64,16 @@ def analyse(
         ArtefactError: A head is not trained, damaged, or the ensemble has a rule of its own that was not
             exported, or not with these heads.
         EnvironmentFault: Heat maps are asked for and captum is missing.
+
+    Example:
+        `workspace` has an exported ensemble "all" of the heads spot and bar, of which bar is the scarcer:
+
+        >>> import ova
+        >>> report = ova.analyse(workspace, "all")
+        >>> [(head.name, head.counts.positives) for head in report.analysis.heads]  # on test rows
+        [('bar', 4), ('spot', 5)]
+        >>> report.files[0].relative_to(workspace.root).as_posix()
+        'runs/ensembles/all/report.html'
     """
     progress = progress or Silent()
     if heat_maps:

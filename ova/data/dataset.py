@@ -63,6 +63,16 @@ def open_dataset(
         RecipeError: dataset.toml is wrong, or a head's input is larger than its `draft_side`.
         DataError: Labels or images are refused; unreadable images are listed in `runs/intake.csv`.
         EnvironmentFault: The disk is full or read-only.
+
+    Example:
+        `workspace` has 72 images, and a label table with the columns spot and bar:
+
+        >>> import ova
+        >>> dataset = ova.open_dataset(workspace)
+        >>> dataset.table.labels, len(dataset.table.images)
+        (('spot', 'bar'), 72)
+        >>> sorted(set(dataset.split.part_of.values()))
+        ['test', 'train', 'validation']
     """
     source = open_source(workspace)
     recipe, files, table = source.recipe, source.files, source.table

@@ -110,6 +110,16 @@ def compare(
         RecipeError: A name means nothing, or the two answer for different labels.
         DataError: They have no image in common, or images cannot be read.
         ArtefactError: One of them is damaged, not trained or not exported.
+
+    Example:
+        `workspace` has two heads of the label spot, one of which reads smaller images:
+
+        >>> import ova
+        >>> comparison = ova.compare(workspace, "spot", "spot-small")
+        >>> [(each.label, each.images, each.measured.positives) for each in comparison.labels]
+        [('spot', 15, 5)]
+        >>> [path.name for path in comparison.files]
+        ['changed.csv', 'comparison.json']
     """
     truth = Truth(workspace, progress or Silent())
     sides = find_side(truth, a), find_side(truth, b)

@@ -61,7 +61,7 @@ def calibrate_scores(
             above 0, a confidence or prior that is not between 0 and 1, or a prior with a budget of alarms.
 
     Example:
-        Scores that a classifier gave to 18 rows it was not trained on; in its training a positive counted twice:
+        Scores of 18 rows that a classifier was not trained on; in its training a positive counted twice:
 
         >>> import ova
         >>> scores = [-3.1, -2.6, -2.2, -1.9, -1.7, -1.4, -1.2, -1.0, -0.7, -0.4, 0.1, 0.6]
