@@ -24,7 +24,7 @@ torch.set_num_threads(1)
 sys.path.append(str(Path(__file__).parents[1]))
 
 
-# Whole flows, tens of seconds each: the first to begin, so that no process waits for another at the end.
+# The longest of those marked slow: the first to begin, so that no process waits for another at the end.
 _LONG = (
     "test_digits.py",
     "test_readme.py",

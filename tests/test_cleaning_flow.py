@@ -14,6 +14,8 @@ from messy import CELLS, SOUND, add_mess, add_unusable, sound_workspace
 from PIL import Image
 from small import head_recipe
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., tuple[int, str, str]]
 HEAVY = {"torch", "torchvision", "timm", "pandas", "sklearn", "matplotlib", "scipy", "PIL"}
 

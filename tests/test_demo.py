@@ -13,6 +13,8 @@ from PIL import Image
 import ova.demo
 from ova.ensembles.runtime.manifest import read_manifest
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., tuple[int, str, str]]
 
 

@@ -20,6 +20,8 @@ from ova.ensembles.train import train_heads
 from ova.storage import read_csv
 from ova.workspace import Workspace
 
+pytestmark = pytest.mark.slow
+
 RECIPE = {
     "backbone": {"name": "test_resnet"},
     "input": {"size": 16, "channels": 1},

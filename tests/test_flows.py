@@ -15,6 +15,8 @@ from small import draw_images, head_recipe
 
 from ova.workspace import Workspace
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., tuple[int, str, str]]
 Row = tuple[str, int, int]
 COUNT = 72

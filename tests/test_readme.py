@@ -17,6 +17,8 @@ import tomli_w
 from PIL import Image
 from small import draw_images, head_recipe, write_table
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., tuple[int, str, str]]
 
 ROOT = Path(__file__).parents[1]

@@ -14,9 +14,10 @@ import tomli_w
 
 ROOT = Path(__file__).parents[1]
 CELLS = Path(os.environ.get("OVA_CELLS", ROOT.parent / "shared" / "elpv"))
-pytestmark = pytest.mark.skipif(
-    not (CELLS / "data.csv").is_file(), reason="the real solar cells are not here"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (CELLS / "data.csv").is_file(), reason="the real solar cells are not here"),
+]
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -35,8 +35,8 @@ from ova.progress import Progress
 from ova.storage import read_csv
 from ova.workspace import Workspace
 
-GREY_SIDE = 24
-_SPEC = StoreSpec(GREY_SIDE, GREY_SIDE, 1)
+_GREY_SIDE = 24
+_FORM = StoreSpec(_GREY_SIDE, _GREY_SIDE, 1)
 MOST_ROWS = 5_000
 BASELINE_KINDS = ("support vector machine", "random forest", "multi-layer perceptron")
 _TREES = 300
@@ -59,11 +59,11 @@ def trained_baselines(
     Raises:
         DataError: Images of a run are gone, or have lost their label.
     """
-    dataset = open_dataset(workspace, [_SPEC], progress)
+    dataset = open_dataset(workspace, [_FORM], progress)
     progress.start("training baselines", len(tested) * len(BASELINE_KINDS))
     found: dict[str, tuple[Baseline, ...]] = {}
     for number, head in enumerate(tested):
-        members, test = _material(head, dataset)
+        members, test = _members_and_test(head, dataset)
         models: list[Baseline] = []
         for kind in BASELINE_KINDS:
             models.append(classical_baseline(kind, members, test, head.calibration))
@@ -72,7 +72,9 @@ def trained_baselines(
     return found
 
 
-def _material(head: Tested, dataset: Dataset) -> tuple[list[tuple[GreyPixels, GreyPixels]], GreyPixels]:
+def _members_and_test(
+    head: Tested, dataset: Dataset
+) -> tuple[list[tuple[GreyPixels, GreyPixels]], GreyPixels]:
     parts: dict[str, list[str]] = {}
     for row in read_csv(head.run.rows):
         parts.setdefault(row["part"], []).append(row["image"])
@@ -99,7 +101,7 @@ def _pixels(dataset: Dataset, head: Tested, images: list[str], label_of: Mapping
             f"label: {first_few(gone)}; train it again, or leave --baselines out"
         )
     images = sorted(images)
-    store = dataset.stores[_SPEC]
+    store = dataset.stores[_FORM]
     values = store.read(store.rows(images)).reshape(len(images), -1).astype(np.float32) / 255.0
     return GreyPixels(values, np.array([label_of[image] for image in images], np.int8))
 
@@ -137,26 +139,39 @@ def classical_baseline(
     if any(len(np.unique(training.labels)) < 2 for training, _ in members):
         missing = MeasuredValue(None, reason="a training part has labels of one kind only")
         return Baseline(kind, missing, missing)
-    held_out, judged = [], []
+    held_out, test_scores = [], []
     for training, rest in members:
         model = _fit(kind, _at_most(training))
         held_out.append(_score(model, rest.values))
-        judged.append(_score(model, test.values))
+        test_scores.append(_score(model, test.values))
     labels = np.concatenate([rest.labels for _, rest in members])
-    scores = np.mean(judged, axis=0)
+    scores = np.mean(test_scores, axis=0)
     seconds = round(time.monotonic() - started, 3)
     ranked = measured_average_precision(test.labels, scores)
     try:
-        threshold = _choose(np.concatenate(held_out), labels, like)
+        threshold = _choose_as(np.concatenate(held_out), labels, like)
     except DataError as error:
         return Baseline(kind, MeasuredValue(None, reason=str(error)), ranked, seconds)
     return Baseline(kind, measured_f1(Counts.of(test.labels, threshold.decide(scores))), ranked, seconds)
 
 
-def _choose(scores: FloatArray, labels: NDArray[np.int8], like: Calibration) -> ThresholdChoice:
+def _choose_as(scores: FloatArray, labels: NDArray[np.int8], like: Calibration) -> ThresholdChoice:
     method = "auto" if like.method == KEPT_DEFAULT else like.method
     task = ThresholdTask(objective=like.objective, method=method, confidence=like.confidence)
     return choose_threshold(scores, labels, task)
+
+
+def _at_most(training: GreyPixels) -> GreyPixels:
+    """Keep 5,000 rows, at most half of them positive: the cost of kernels grows with the square."""
+    if len(training.labels) <= MOST_ROWS:
+        return training
+    draw = np.random.default_rng(_SEED)
+    positives, negatives = (np.flatnonzero(training.labels == label) for label in (1, 0))
+    few = min(len(positives), max(MOST_ROWS // 2, MOST_ROWS - len(negatives)))
+    drawn = [draw.choice(positives, few, replace=False)]
+    drawn.append(draw.choice(negatives, MOST_ROWS - few, replace=False))
+    rows = np.sort(np.concatenate(drawn))
+    return GreyPixels(training.values[rows], training.labels[rows])
 
 
 def _fit(kind: str, training: GreyPixels) -> Any:
@@ -190,16 +205,3 @@ def _score(model: Any, pixels: NDArray[np.float32]) -> FloatArray:
     share = np.asarray(model.predict_proba(pixels)[:, 1], np.float64)
     inside = (share * _TREES + 0.5) / (_TREES + 1.0)
     return np.log(inside / (1.0 - inside))
-
-
-def _at_most(training: GreyPixels) -> GreyPixels:
-    """Keep 5,000 rows, at most half of them positive: the cost of kernels grows with the square."""
-    if len(training.labels) <= MOST_ROWS:
-        return training
-    draw = np.random.default_rng(_SEED)
-    positives, negatives = (np.flatnonzero(training.labels == label) for label in (1, 0))
-    few = min(len(positives), max(MOST_ROWS // 2, MOST_ROWS - len(negatives)))
-    drawn = [draw.choice(positives, few, replace=False)]
-    drawn.append(draw.choice(negatives, MOST_ROWS - few, replace=False))
-    rows = np.sort(np.concatenate(drawn))
-    return GreyPixels(training.values[rows], training.labels[rows])

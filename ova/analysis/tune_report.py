@@ -92,7 +92,7 @@ def tune_head(
     if found.best is None:
         files.pop()
     else:
-        write_bytes(files[2], tradeoff_png(found))
+        write_bytes(files[2], _tradeoff_png(found))
     return TuneReport(name, found, report.front, report.recipe, tuple(files))
 
 
@@ -109,7 +109,7 @@ def front(found: Found, cost: str = "milliseconds") -> frozenset[int]:
     return frozenset(each.number for each in done if not any(beats(other, each) for other in done))
 
 
-def tradeoff_png(found: Found) -> bytes:
+def _tradeoff_png(found: Found) -> bytes:
     """Draw accuracy against time and size, a point per complete trial."""
     with png_figure(9.0, 4.2) as (figure, png):
         panels = figure.subplots(1, 2, sharey=True)

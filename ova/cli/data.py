@@ -104,7 +104,7 @@ def preview(
     as_json: Json = False,
 ) -> None:
     """Draw what each head will see in training: stored pixels, and what augmentation makes of them."""
-    from ova.heads.training.preview import preview_heads
+    from ova.heads.preview import preview_heads
 
     with session.progress() as progress:
         made, skipped = preview_heads(

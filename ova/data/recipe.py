@@ -9,8 +9,46 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from ova.recipes import Settings
 
-DEFAULT_TEST = 0.2
-DEFAULT_VALIDATION = 0.2
+_DEFAULT_TEST = 0.2
+_DEFAULT_VALIDATION = 0.2
+
+
+class SoftRule(Settings):
+    """How numbers between 0 and 1 in a wide table, such as the share of experts who saw it, become labels."""
+
+    positive_from: float = Field(gt=0, le=1)
+    """A number of at least this is a positive."""
+
+    negative_to: float = Field(ge=0, lt=1)
+    """A number of at most this is a negative; numbers between the two are unknown."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.negative_to >= self.positive_from:
+            raise ValueError("negative_to must be below positive_from, or a number could be both")
+        return self
+
+
+class GroupRule(Settings):
+    """Which images belong together and must stay on one side of every split. Exactly one of the two."""
+
+    column: str | None = None
+    """Column of the label table that holds the group name."""
+
+    pattern: str | None = None
+    """Regular expression searched in the image path; its groups in a row, or else the whole match, are the
+    name of the group."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.column is None) == (self.pattern is None):
+            raise ValueError("give exactly one of column and pattern")
+        if self.pattern is not None:
+            try:
+                re.compile(self.pattern)
+            except re.error as error:
+                raise ValueError(f"pattern is not a regular expression ({error})") from error
+        return self
 
 
 class DuplicateRule(Settings):
@@ -45,58 +83,6 @@ class CleanRule(Settings):
     """Whether duplicates whose labels contradict each other are left out, all of them."""
 
 
-def _one_or_more(content: Any) -> Any:
-    return (
-        (content,) if isinstance(content, str) else tuple(content) if isinstance(content, list) else content
-    )
-
-
-def _for_all(content: Any) -> Any:
-    return {"": content} if isinstance(content, str) else content
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_one_or_more)]
-NamesFiles = Annotated[dict[str, str], BeforeValidator(_for_all)]
-
-
-class GroupRule(Settings):
-    """Which images belong together and must stay on one side of every split. Exactly one of the two."""
-
-    column: str | None = None
-    """Column of the label table that holds the group name."""
-
-    pattern: str | None = None
-    """Regular expression searched in the image path; its groups in a row, or else the whole match, are the
-    name of the group."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if (self.column is None) == (self.pattern is None):
-            raise ValueError("give exactly one of column and pattern")
-        if self.pattern is not None:
-            try:
-                re.compile(self.pattern)
-            except re.error as error:
-                raise ValueError(f"pattern is not a regular expression ({error})") from error
-        return self
-
-
-class SoftRule(Settings):
-    """How numbers between 0 and 1 in a wide table, such as the share of experts who saw it, become labels."""
-
-    positive_from: float = Field(gt=0, le=1)
-    """A number of at least this is a positive."""
-
-    negative_to: float = Field(ge=0, lt=1)
-    """A number of at most this is a negative; numbers between the two are unknown."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.negative_to >= self.positive_from:
-            raise ValueError("negative_to must be below positive_from, or a number could be both")
-        return self
-
-
 class SplitRecipe(Settings):
     """How rows are divided: test + validation, or test + K folds."""
 
@@ -126,9 +112,9 @@ class SplitRecipe(Settings):
             return content
         filled = dict(content)
         if content.get("validation") is None and content.get("folds") is None:
-            filled["validation"] = DEFAULT_VALIDATION
+            filled["validation"] = _DEFAULT_VALIDATION
         if content.get("test") is None and content.get("test_per_class") is None:
-            filled["test"] = DEFAULT_TEST
+            filled["test"] = _DEFAULT_TEST
         return filled
 
     @model_validator(mode="after")
@@ -140,6 +126,20 @@ class SplitRecipe(Settings):
         if (self.test or 0) + (self.validation or 0) >= 1:
             raise ValueError("test + validation leave nothing to train on; they must add up to less than 1")
         return self
+
+
+def _one_or_more(content: Any) -> Any:
+    return (
+        (content,) if isinstance(content, str) else tuple(content) if isinstance(content, list) else content
+    )
+
+
+def _for_all(content: Any) -> Any:
+    return {"": content} if isinstance(content, str) else content
+
+
+_Names = Annotated[tuple[str, ...], BeforeValidator(_one_or_more)]
+_NamesFiles = Annotated[dict[str, str], BeforeValidator(_for_all)]
 
 
 class DatasetRecipe(Settings):
@@ -154,14 +154,14 @@ class DatasetRecipe(Settings):
     prefix: str = ""
     """Folder inside the archive that image paths and class folders start from; its top when left out."""
 
-    labels: Names = ()
+    labels: _Names = ()
     """Label table, or a list of tables that are pooled, each relative to root or inside the archive; left out
     for class folders."""
 
     format: Literal["wide", "long", "folders"] = "wide"
     """wide: a 0/1/blank column per label; long: a row per image and class; folders: a folder per class."""
 
-    pooled_folders: Names = ()
+    pooled_folders: _Names = ()
     """Folders that hold the class folders, such as train and test, which are pooled (folders only); the class
     folders lie in root or prefix when left out."""
 
@@ -171,11 +171,11 @@ class DatasetRecipe(Settings):
     image_column: str | None = None
     """Column of the image paths; the first column when left out."""
 
-    class_column: Names = ()
+    class_column: _Names = ()
     """Column of the class names (long only), or a list of columns, each a set of labels `COLUMN/CLASS`;
     may be left out when the table has only one other column."""
 
-    label_names: NamesFiles | None = None
+    label_names: _NamesFiles | None = None
     """File of names for the codes in the class column or the columns of a wide table: a table of code and
     name, or (`.txt`, `.names`) a name per line for the codes 0, 1, 2 ...; or such a file per class column."""
 

@@ -21,16 +21,15 @@ from ova.heads.recipe import read_head_recipe
 from ova.heads.runs import all_runs
 from ova.heads.training.device import choose_device
 from ova.heads.training.history import epochs_done
-from ova.heads.training.loop import Interrupted
 from ova.heads.training.plan import HeadSkipped, store_spec
 from ova.heads.training.trackers import check_trackers
 from ova.heads.training.train import HeadOutcome, TrainOptions, train_head
-from ova.progress import Progress, Silent, Watch, never
+from ova.progress import Interrupted, Progress, Silent, Watch, never
 from ova.storage import write_bytes
 from ova.workspace import Workspace
 
 log = logging.getLogger("ova")
-SECONDS = 1.0
+_LOOK_EVERY_SECONDS = 1.0
 
 
 def train_heads(
@@ -119,7 +118,7 @@ def _side_by_side(
     )
     unwatched = replace(options, watch=Watch())  # it cannot be sent to another process
     try:
-        with watching(workspace, names, options.watch, stop_file):
+        with _watching(workspace, names, options.watch, stop_file):
             arriving: Iterable[HeadOutcome] = parallel(
                 delayed(_in_worker)(workspace.root, name, unwatched, threads, stop_file) for name in names
             )  # pyright: ignore[reportAssignmentType] (joblib does not say what it yields)
@@ -147,7 +146,7 @@ def _in_worker(root: Path, name: str, options: TrainOptions, threads: int, stop_
 
 
 @contextmanager
-def watching(workspace: Workspace, names: Sequence[str], watch: Watch, stop_file: Path) -> Iterator[None]:
+def _watching(workspace: Workspace, names: Sequence[str], watch: Watch, stop_file: Path) -> Iterator[None]:
     """While the block runs, tell the epochs of heads, and pass a request to stop on to their processes.
 
     Args:
@@ -160,7 +159,7 @@ def watching(workspace: Workspace, names: Sequence[str], watch: Watch, stop_file
     epochs = {name: read_head_recipe(workspace, name).training.epochs for name in names}
 
     def look() -> None:
-        while not over.wait(SECONDS):
+        while not over.wait(_LOOK_EVERY_SECONDS):
             for name in names:
                 runs = [run for run in all_runs(workspace, name) if not run.finished]
                 if runs:

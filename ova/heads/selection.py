@@ -1,8 +1,8 @@
-"""How good a head is on rows that it was not trained on, and which of its runs is the best.
+"""Which run of a head is the best, by how good each is on rows that it was not trained on.
 
-Both use scores of validation or out-of-fold rows, and never a test row. The log-loss is that of probabilities
-that are made as the head's own will be, beta and isotonic curves included: a curve is chosen and fitted
-without the rows that it is judged on, like the line.
+Those are validation or out-of-fold rows, and never test rows. The log-loss is that of probabilities that are
+made as the head's own will be, beta and isotonic curves included: a curve is chosen and fitted without the
+rows that it is judged on, like the line.
 
 Shape letter: n rows.
 """
@@ -13,7 +13,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,95 +31,8 @@ from ova.storage import read_csv
 from ova.workspace import Workspace
 
 Criterion = Literal["average-precision", "log-loss"]
-CRITERIA: tuple[Criterion, ...] = ("average-precision", "log-loss")
-_PARTS = 5
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """The figures of one head on held-out rows."""
-
-    rows: int
-    positives: int
-    average_precision: float
-    """Of all rows pooled: higher is better."""
-    log_loss: float | None
-    """Mean cross-entropy in nats, each fifth of the rows calibrated on the others: lower is better.
-    None if the head ranks backwards, so that it cannot be calibrated."""
-
-    def gain(self, criterion: Criterion) -> float:
-        """Return the figure of a criterion, turned so that higher is better."""
-        if criterion == "average-precision":
-            return self.average_precision
-        return -math.inf if self.log_loss is None else -self.log_loss
-
-    def figure(self, criterion: Criterion) -> float | None:
-        """Return the figure of a criterion as it is."""
-        return self.average_precision if criterion == "average-precision" else self.log_loss
-
-
-def read_criterion(text: str) -> Criterion:
-    """Check the name of a criterion.
-
-    Raises:
-        RecipeError: It is none.
-    """
-    for criterion in CRITERIA:
-        if text == criterion:
-            return criterion
-    raise RecipeError(f"{text!r} is no criterion; choose from {', '.join(CRITERIA)}")
-
-
-def measure_held_out(
-    images: Sequence[str],
-    labels: NDArray[np.int8],
-    logits: NDArray[np.float64],
-    *,
-    shift: float = 0.0,
-    proper: bool = True,
-) -> HeldOut:
-    """Measure held-out scores.
-
-    Args:
-        images: (n,) ids; they decide the fifths, so that the order of rows does not matter.
-        labels: (n,) 0 or 1, with some of both.
-        logits: (n,) raw scores.
-        shift: What weights and sampling added to the logits (`HeadRecord.log_odds_shift`).
-        proper: Whether the loss has its minimum at the true probability.
-
-    Raises:
-        DataError: There is no positive or no negative.
-    """
-    if len(np.unique(labels)) < 2:
-        raise DataError(
-            f"{len(labels)} held-out rows hold {int(labels.sum())} positives; both kinds are needed"
-        )
-    precision = average_precision(labels, logits)
-    assert precision is not None  # noqa: S101 (there is a positive)
-    part = np.array([_part(image) for image in images])
-    try:
-        loss = _nested_log_loss(labels, logits, part, shift, proper)
-    except DataError:
-        loss = None
-    return HeldOut(len(labels), int(labels.sum()), precision, loss)
-
-
-def _nested_log_loss(
-    labels: NDArray[np.int8], logits: NDArray[np.float64], part: NDArray[np.int64], shift: float, proper: bool
-) -> float:
-    losses = np.empty(len(labels))
-    for number in np.unique(part):
-        inside = part == number
-        scores, truth = logits[~inside].astype(np.float32), labels[~inside]
-        line = fit_probabilities(scores, truth, shift, proper)
-        curve = choose_curve(Ranking.of(scores, truth)) if truth.any() else None
-        odds = line.log_odds(logits[inside]) if curve is None else curve(logits[inside])
-        losses[inside] = np.logaddexp(0.0, odds) - labels[inside] * odds
-    return float(losses.mean())
-
-
-def _part(image: str) -> int:
-    return hashlib.sha256(image.encode()).digest()[0] % _PARTS
+_CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
+_FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -150,7 +63,7 @@ class BestRun:
         """Say in one line what was chosen, over what."""
         best = self.ranked[0].held_out
         figures = ", ".join(
-            f"{each.run.path.name} {_figure(each.held_out, self.criterion)}" for each in self.ranked
+            f"{each.run.path.name} {_figure_text(each.held_out, self.criterion)}" for each in self.ranked
         )
         text = (
             f"{self.head}: run {self.run.path.name} is the best of {len(self.ranked)} by {self.criterion}"
@@ -160,20 +73,9 @@ class BestRun:
         return f"{text}; not considered: {first_few(left, 5)}" if left else text
 
 
-def use_best_runs(workspace: Workspace, names: Sequence[str], criterion: Criterion) -> dict[str, BestRun]:
-    """Choose the best run of every head, and put it in use; a run that was not is calibrated by the recipe.
-
-    Raises:
-        ArtefactError: A head has no run that can be chosen; then nothing has changed.
-    """
-    choices = {name: best_run(workspace, name, criterion) for name in names}
-    for name, choice in choices.items():
-        if choice.run != current_run(workspace, name):
-            calibrate_run(choice.run, read_head_recipe(workspace, name).calibration, test_rows(workspace))
-            use_run(
-                workspace, name, choice.run, chosen=f"the best of {len(choice.ranked)} runs by {criterion}"
-            )
-    return choices
+def _figure_text(held_out: HeldOut, criterion: Criterion) -> str:
+    value = held_out.figure(criterion)
+    return "ranks backwards" if value is None else f"{value:.3f}"
 
 
 def best_run(workspace: Workspace, name: str, criterion: Criterion = "average-precision") -> BestRun:
@@ -217,6 +119,15 @@ def best_run(workspace: Workspace, name: str, criterion: Criterion = "average-pr
     return BestRun(name, criterion, tuple(ranked), excluded)
 
 
+def _why_not(run: RunFolder, label: str, tested: Set[str]) -> str | None:
+    if not run.finished:
+        return "not finished"
+    if run.read_record().label != label:
+        return f"of the label {run.read_record().label!r}"
+    seen = sum(row["image"] in tested and row["part"] != TEST for row in read_csv(run.rows))
+    return f"trained or tuned on {seen} images that are test rows now" if seen else None
+
+
 @dataclass(frozen=True)
 class _Candidate:
     run: RunFolder
@@ -247,15 +158,108 @@ def _shared_rows(candidates: Sequence[_Candidate]) -> Set[tuple[str, int]]:
     return set.intersection(*every)
 
 
-def _why_not(run: RunFolder, label: str, tested: Set[str]) -> str | None:
-    if not run.finished:
-        return "not finished"
-    if run.read_record().label != label:
-        return f"of the label {run.read_record().label!r}"
-    seen = sum(row["image"] in tested and row["part"] != TEST for row in read_csv(run.rows))
-    return f"trained or tuned on {seen} images that are test rows now" if seen else None
+def use_best_runs(workspace: Workspace, names: Sequence[str], criterion: Criterion) -> dict[str, BestRun]:
+    """Choose the best run of every head, and put it in use; a run that was not is calibrated by the recipe.
+
+    Raises:
+        ArtefactError: A head has no run that can be chosen; then nothing has changed.
+    """
+    choices = {name: best_run(workspace, name, criterion) for name in names}
+    for name, choice in choices.items():
+        if choice.run != current_run(workspace, name):
+            calibrate_run(choice.run, read_head_recipe(workspace, name).calibration, test_rows(workspace))
+            use_run(
+                workspace, name, choice.run, chosen=f"the best of {len(choice.ranked)} runs by {criterion}"
+            )
+    return choices
 
 
-def _figure(held_out: HeldOut, criterion: Criterion) -> str:
-    value = held_out.figure(criterion)
-    return "ranks backwards" if value is None else f"{value:.3f}"
+def read_criterion(text: str) -> Criterion:
+    """Check the name of a criterion.
+
+    Raises:
+        RecipeError: It is none.
+    """
+    for criterion in _CRITERIA:
+        if text == criterion:
+            return criterion
+    raise RecipeError(f"{text!r} is no criterion; choose from {', '.join(_CRITERIA)}")
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Figures on held-out rows, of one run or one training."""
+
+    rows: int
+    positives: int
+    average_precision: float
+    """Of all rows pooled: higher is better."""
+    log_loss: float | None
+    """Mean cross-entropy in nats, each fifth of the rows calibrated on the others: lower is better.
+    None if the head ranks backwards, so that it cannot be calibrated."""
+
+    def gain(self, criterion: Criterion) -> float:
+        """Return the figure of a criterion, turned so that higher is better."""
+        if criterion == "average-precision":
+            return self.average_precision
+        return -math.inf if self.log_loss is None else -self.log_loss
+
+    def figure(self, criterion: Criterion) -> float | None:
+        """Return the figure of a criterion as it is."""
+        return self.average_precision if criterion == "average-precision" else self.log_loss
+
+
+def measure_held_out(
+    images: Sequence[str],
+    labels: NDArray[np.int8],
+    logits: NDArray[np.float64],
+    *,
+    shift: float = 0.0,
+    proper: bool = True,
+) -> HeldOut:
+    """Measure held-out scores.
+
+    Args:
+        images: (n,) ids; they decide the fifths, so that the order of rows does not matter.
+        labels: (n,) 0 or 1, with some of both.
+        logits: (n,) raw scores.
+        shift: What weights and sampling added to the logits (`HeadRecord.log_odds_shift`).
+        proper: Whether the loss has its minimum at the true probability.
+
+    Raises:
+        DataError: There is no positive or no negative.
+    """
+    if len(np.unique(labels)) < 2:
+        raise DataError(
+            f"{len(labels)} held-out rows hold {int(labels.sum())} positives; both kinds are needed"
+        )
+    precision = average_precision(labels, logits)
+    assert precision is not None  # noqa: S101 (there is a positive)
+    fold_of_row = np.array([_fold_of(image) for image in images])
+    try:
+        loss = _nested_log_loss(labels, logits, fold_of_row, shift, proper)
+    except DataError:
+        loss = None
+    return HeldOut(len(labels), int(labels.sum()), precision, loss)
+
+
+def _nested_log_loss(
+    labels: NDArray[np.int8],
+    logits: NDArray[np.float64],
+    fold_of_row: NDArray[np.int64],
+    shift: float,
+    proper: bool,
+) -> float:
+    losses = np.empty(len(labels))
+    for number in np.unique(fold_of_row):
+        inside = fold_of_row == number
+        scores, truth = logits[~inside].astype(np.float32), labels[~inside]
+        line = fit_probabilities(scores, truth, shift, proper)
+        curve = choose_curve(Ranking.of(scores, truth)) if truth.any() else None
+        odds = line.log_odds(logits[inside]) if curve is None else curve(logits[inside])
+        losses[inside] = np.logaddexp(0.0, odds) - labels[inside] * odds
+    return float(losses.mean())
+
+
+def _fold_of(image: str) -> int:
+    return hashlib.sha256(image.encode()).digest()[0] % _FOLDS

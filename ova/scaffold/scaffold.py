@@ -31,24 +31,14 @@ from ova.scaffold.dataset_settings import RawData, data_settings, prefix_of, ref
 from ova.storage import write_bytes
 from ova.workspace import Workspace
 
-MAX_NAME = 60
+_MAX_NAME = 60
+_ALL = "all"
 DEFAULT_HEAD: dict[str, Any] = {
     "backbone": {"name": "resnet18", "pretrained": True},
     "input": {"size": 224, "channels": 3},
     "training": {"epochs": 30, "batch_size": 32, "learning_rate": 5e-4, "weight_decay": 0.05},
     "augment": {"flips": True},
 }
-ALL = "all"
-
-
-@dataclass(frozen=True)
-class LabelCounts:
-    """How often a label is there, and which head learns it."""
-
-    head: str
-    positives: int
-    negatives: int
-    unknown: int
 
 
 @dataclass(frozen=True)
@@ -82,6 +72,16 @@ class Made:
             "ensembles": dict(self.ensembles),
             "notes": list(self.notes),
         }
+
+
+@dataclass(frozen=True)
+class LabelCounts:
+    """How often a label is there, and which head learns it."""
+
+    head: str
+    positives: int
+    negatives: int
+    unknown: int
 
 
 def make_workspace(folder: Path, data: RawData) -> Made:
@@ -121,50 +121,6 @@ def make_workspace(folder: Path, data: RawData) -> Made:
     write_recipes(contents, comments)
     modes = {name: one.mode for name, one in sets.items()}
     return Made(list(contents), labels, modes, [*table.lines(), *notes])
-
-
-def write_recipes(
-    contents: Mapping[Path, Mapping[str, Any]], comments: Mapping[Path, str] | None = None
-) -> None:
-    """Write recipes as TOML, all or none.
-
-    Raises:
-        RecipeError: One of the files exists.
-        EnvironmentFault: The disk is full or read-only.
-    """
-    existing = [str(path) for path in contents if path.exists()]
-    if existing:
-        raise RecipeError(f"{first_few(existing, 3)} exists; remove it or choose another folder")
-    folders = {folder for path in contents for folder in path.parents if not folder.exists()}
-    try:
-        for path in reversed(list(contents)):  # dataset.toml, which makes a folder a workspace, is the last
-            comment = f"# {' '.join(comments[path].split())}\n" if comments and path in comments else ""
-            write_bytes(path, (comment + tomli_w.dumps(contents[path])).encode())
-    except BaseException:
-        for path in contents:
-            with suppress(OSError):
-                path.unlink()
-        for folder in sorted(folders, reverse=True):
-            with suppress(OSError):
-                folder.rmdir()
-        raise
-
-
-def head_names(labels: Sequence[str]) -> dict[str, str]:
-    """Give every label the name of a head: its text as a short slug, numbered where two would collide."""
-    names: dict[str, str] = {}
-    taken: set[str] = set()
-    numbers: dict[str, int] = {}
-    for label in labels:
-        base = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")[:MAX_NAME] or "head"
-        base = f"head-{base}" if is_device(base) else base
-        name = base
-        while name in taken:
-            numbers[base] = numbers.get(base, 1) + 1
-            name = f"{base}-{numbers[base]}"
-        taken.add(name)
-        names[label] = name
-    return names
 
 
 def _read(
@@ -242,7 +198,7 @@ def label_sets(recipe: DatasetRecipe, table: LabelTable) -> dict[str, LabelSet]:
         recipe: What `dataset.toml` says.
         table: The labels that it leads to.
     """
-    columns = recipe.class_column if len(recipe.class_column) > 1 else (ALL,)
+    columns = recipe.class_column if len(recipe.class_column) > 1 else (_ALL,)
     members: dict[str, list[int]] = {column: [] for column in columns}
     for position, label in enumerate(table.labels):
         owners = [column for column in columns if label.startswith(f"{column}/")]
@@ -259,3 +215,47 @@ def _mode(recipe: DatasetRecipe, table: LabelTable, chosen: list[int]) -> Mode:
         return "multilabel"
     positives = (table.values[:, chosen] == 1).sum(axis=1, dtype=np.int32)
     return "argmax" if positives.max(initial=0) <= 1 else "multilabel"
+
+
+def head_names(labels: Sequence[str]) -> dict[str, str]:
+    """Give every label the name of a head: its text as a short slug, numbered where two would collide."""
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    numbers: dict[str, int] = {}
+    for label in labels:
+        base = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")[:_MAX_NAME] or "head"
+        base = f"head-{base}" if is_device(base) else base
+        name = base
+        while name in taken:
+            numbers[base] = numbers.get(base, 1) + 1
+            name = f"{base}-{numbers[base]}"
+        taken.add(name)
+        names[label] = name
+    return names
+
+
+def write_recipes(
+    contents: Mapping[Path, Mapping[str, Any]], comments: Mapping[Path, str] | None = None
+) -> None:
+    """Write recipes as TOML, all or none.
+
+    Raises:
+        RecipeError: One of the files exists.
+        EnvironmentFault: The disk is full or read-only.
+    """
+    existing = [str(path) for path in contents if path.exists()]
+    if existing:
+        raise RecipeError(f"{first_few(existing, 3)} exists; remove it or choose another folder")
+    folders = {folder for path in contents for folder in path.parents if not folder.exists()}
+    try:
+        for path in reversed(list(contents)):  # dataset.toml, which makes a folder a workspace, is the last
+            comment = f"# {' '.join(comments[path].split())}\n" if comments and path in comments else ""
+            write_bytes(path, (comment + tomli_w.dumps(contents[path])).encode())
+    except BaseException:
+        for path in contents:
+            with suppress(OSError):
+                path.unlink()
+        for folder in sorted(folders, reverse=True):
+            with suppress(OSError):
+                folder.rmdir()
+        raise

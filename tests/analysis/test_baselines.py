@@ -19,6 +19,8 @@ from ova.ensembles.train import train_heads
 from ova.errors import DataError
 from ova.progress import Silent
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def trained(make_workspace, monkeypatch):

@@ -13,6 +13,8 @@ from ova.ensembles.train import train_heads
 from ova.errors import ArtefactError, DataError, RecipeError
 from ova.storage import read_csv
 
+pytestmark = pytest.mark.slow
+
 
 def planted(wrong: int, size: int = 400):
     """Labels of a good head, some of them turned around."""

@@ -28,6 +28,8 @@ from ova.progress import Silent
 from ova.storage import read_csv, read_json
 from ova.workspace import Workspace
 
+pytestmark = pytest.mark.slow
+
 HEADS = ["spot", "either", "plain"]
 GROUP = [["either", "plain"]]
 RULES = {

@@ -11,6 +11,8 @@ from small import draw_images, head_recipe, write_table
 from ova.analysis.statistics.describe import describe_data
 from ova.workspace import Workspace
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = "<script>alert(1)</script>"
 
 

@@ -201,9 +201,10 @@ def answers(tmp_path_factory):
     return dict(zip(names, json.loads(done.stdout), strict=True))
 
 
-pytestmark = pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="needs limits of memory and time"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs limits of memory and time"),
+]
 
 
 def refusal(answer: dict[str, object]) -> str:

@@ -128,6 +128,7 @@ TEXTS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(TEXTS)
 @settings(max_examples=300)
 def test_the_table_is_what_the_grammar_says(tmp_path_factory, read, text):

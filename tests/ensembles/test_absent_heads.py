@@ -13,6 +13,8 @@ from ova.ensembles.export.export import export
 from ova.ensembles.runtime.manifest import METADATA_KEY, read_manifest
 from ova.errors import ArtefactError
 
+pytestmark = pytest.mark.slow
+
 ROWS = 72
 
 

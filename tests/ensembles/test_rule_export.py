@@ -20,6 +20,8 @@ from ova.ensembles.runtime.model import CombinedModel
 from ova.ensembles.train import train_heads
 from ova.heads.calibration.calibrate_run import calibrate_heads
 
+pytestmark = pytest.mark.slow
+
 IMAGES = [
     np.random.default_rng(seed).integers(0, 40 + 25 * seed, (20, 20, 3)).astype(np.uint8) for seed in range(9)
 ]

@@ -15,6 +15,8 @@ from ova.heads.runs import current_run
 from ova.progress import Silent
 from ova.workspace import Workspace
 
+pytestmark = pytest.mark.slow
+
 HEADS = {"spot": head_recipe(), "bar": head_recipe("bar", backbone={"name": "test_efficientnet"})}
 
 

@@ -18,6 +18,8 @@ from ova.heads.selection import best_run, use_best_runs
 from ova.heads.status import head_statuses
 from ova.storage import read_csv, read_json, write_csv, write_json
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def once(tmp_path_factory):

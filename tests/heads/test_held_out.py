@@ -34,6 +34,7 @@ def test_log_loss_is_that_of_a_calibration_on_other_rows():
     assert found.gain("log-loss") == -found.log_loss
 
 
+@pytest.mark.slow
 def test_log_loss_is_that_of_the_probabilities_that_the_head_would_get():
     """Curves included: each part is judged by the whole calibration of the others."""
     draw = np.random.default_rng(3)

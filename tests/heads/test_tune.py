@@ -25,6 +25,8 @@ from ova.heads.tune.study import TuneSettings, search
 from ova.progress import Watch
 from ova.recipes import check_recipe
 
+pytestmark = pytest.mark.slow
+
 SMALL = SpaceSettings(
     backbones=("test_resnet", "test_vit"),
     sizes=(24, 16),

@@ -19,7 +19,7 @@ from ova.spreadsheets import neutralise
 from ova.storage import write_csv, write_json
 from ova.workspace import Workspace
 
-CHANGED_FILE, COMPARISON_FILE = "changed.csv", "comparison.json"
+_CHANGED_FILE, _COMPARISON_FILE = "changed.csv", "comparison.json"
 _COLUMNS = ("label", "image", "truth", "decision_a", "decision_b", "score_a", "score_b", "right")
 
 
@@ -194,9 +194,9 @@ def _match(a: Answers, b: Answers) -> tuple[list[Both], dict[str, int]]:
 
 def _written(workspace: Workspace, comparison: Comparison) -> Comparison:
     folder = workspace.comparison(f"{_short(comparison.a.name)}--{_short(comparison.b.name)}")
-    write_csv(folder / CHANGED_FILE, _COLUMNS, _rows(comparison.labels))
-    write_json(folder / COMPARISON_FILE, comparison.to_json())
-    files = (folder / CHANGED_FILE, folder / COMPARISON_FILE)
+    write_csv(folder / _CHANGED_FILE, _COLUMNS, _rows(comparison.labels))
+    write_json(folder / _COMPARISON_FILE, comparison.to_json())
+    files = (folder / _CHANGED_FILE, folder / _COMPARISON_FILE)
     return Comparison(comparison.a, comparison.b, comparison.labels, files)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ova.metrics import Counts, Interval
 
-RESAMPLES = 10_000
+_RESAMPLES = 10_000
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def compare_decisions(
 
 def _interval(kinds: NDArray[np.int64], seed: int, confidence: float) -> Interval:
     total = int(kinds.sum())
-    drawn = np.random.default_rng(seed).multinomial(total, kinds / total, size=RESAMPLES)
+    drawn = np.random.default_rng(seed).multinomial(total, kinds / total, size=_RESAMPLES)
     drawn = drawn[drawn[:, 4:].any(axis=1)]
     differences = _f1(drawn, 0b001) - _f1(drawn, 0b010)
     tail = (1 - confidence) / 2

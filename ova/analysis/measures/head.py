@@ -27,7 +27,7 @@ from ova.heads.calibration.calibration import Calibration
 from ova.heads.scores import Scores
 from ova.metrics import Counts, chance_f1
 
-_CURVES = ("sweeps", "histograms")
+_CURVE_KEYS = ("sweeps", "histograms")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,13 +47,13 @@ class HeadRun:
     cost: TrainingCost
 
 
-def measure_head(material: HeadRun) -> HeadMeasures:
+def measure_head(run: HeadRun) -> HeadMeasures:
     """Compute every figure of a head but those of trained baselines.
 
     Raises:
         ArtefactError: Its history is damaged.
     """
-    test, calibration, held_out = material.test, material.calibration, material.held_out
+    test, calibration, held_out = run.test, run.calibration, run.held_out
     counts = Counts.of(test.labels, test.decisions)
     z = calibration.calibrated(test.logits)
     return HeadMeasures(
@@ -62,22 +62,22 @@ def measure_head(material: HeadRun) -> HeadMeasures:
         f1=honest_f1(
             held_out.logits,
             held_out.labels,
-            material.groups,
+            run.groups,
             calibration,
             counts,
-            proper_loss=material.proper_loss,
+            proper_loss=run.proper_loss,
         ),
         measures=binary_measures(test.labels, test.scores, test.decisions),
         reliability=reliability(test.labels, z),
-        sweeps=_sweeps(material),
-        histograms=_histograms(material),
-        findings=diagnose(material.history, test.name),
-        baselines=free_baselines(test),
-        cost=material.cost,
+        sweeps=_sweeps(run),
+        histograms=_histograms(run),
+        findings=diagnose(run.history, test.name),
+        baselines=_free_baselines(test),
+        cost=run.cost,
     )
 
 
-def free_baselines(test: HeadEvidence) -> tuple[Baseline, ...]:
+def _free_baselines(test: HeadEvidence) -> tuple[Baseline, ...]:
     """What saying always yes, and yes at random as often as the label is positive, reach on test rows."""
     yes = Counts.of(test.labels, np.ones(len(test.labels)))
     ranking = measured_average_precision(test.labels, np.zeros(len(test.labels)))
@@ -89,8 +89,8 @@ def free_baselines(test: HeadEvidence) -> tuple[Baseline, ...]:
     )
 
 
-def _sweeps(material: HeadRun) -> tuple[Sweep, ...]:
-    calibration, held_out, test = material.calibration, material.held_out, material.test
+def _sweeps(run: HeadRun) -> tuple[Sweep, ...]:
+    calibration, held_out, test = run.calibration, run.held_out, run.test
     interval = (calibration.threshold_low, calibration.threshold_high)
     parts = {"calibration": (held_out.labels, held_out.logits), "test": (test.labels, test.logits)}
     swept = [
@@ -100,8 +100,8 @@ def _sweeps(material: HeadRun) -> tuple[Sweep, ...]:
     return tuple(each for each in swept if each is not None)
 
 
-def _histograms(material: HeadRun) -> tuple[Histogram, ...]:
-    parts = {"calibration": material.held_out, "test": material.test}
+def _histograms(run: HeadRun) -> tuple[Histogram, ...]:
+    parts = {"calibration": run.held_out, "test": run.test}
     drawn = [score_histogram(part.labels, part.logits, rows=rows) for rows, part in parts.items()]
     return tuple(each for each in drawn if each is not None)
 
@@ -112,7 +112,7 @@ def head_json(head: HeadMeasures, *, curves: bool) -> dict[str, Any]:
     value["honest_f1"] = value.pop("f1")
     del value["name"], value["label"]
     if not curves:
-        for name in _CURVES:
+        for name in _CURVE_KEYS:
             del value[name]
         if value["reliability"] is not None:
             del value["reliability"]["curve"]

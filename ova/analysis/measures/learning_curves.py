@@ -20,7 +20,7 @@ from ova.analysis.measures.values import Diagnosis
 from ova.arrays import FloatArray
 from ova.errors import ArtefactError
 
-FEWEST_EPOCHS = 4
+_FEWEST_EPOCHS = 4
 _RISE = 0.2  # a loss that rises by more than this share is rising
 _GAP = 2.0  # a validation loss so many times the training loss is far from it
 _BARELY = 0.02  # a loss that falls by less than this share has not fallen
@@ -102,7 +102,7 @@ def _over_fit(curves: _Curves) -> str | None:
 
 def _too_short(curves: _Curves) -> str | None:
     epochs = len(curves.epoch)
-    if epochs < FEWEST_EPOCHS:
+    if epochs < _FEWEST_EPOCHS:
         return f"There are only {epochs} epochs, too few to say how the training went."
     validation = _smooth(curves.validation)
     if np.isnan(validation).any() or np.isnan(curves.precision).all():
@@ -120,7 +120,7 @@ def _too_short(curves: _Curves) -> str | None:
 
 def _not_learning(curves: _Curves) -> str | None:
     train = _smooth(curves.train)
-    if len(train) < FEWEST_EPOCHS or train.min() < (1.0 - _BARELY) * train[0]:
+    if len(train) < _FEWEST_EPOCHS or train.min() < (1.0 - _BARELY) * train[0]:
         return None
     return f"The training loss began at {train[0]:.3g} and never fell below {train.min():.3g}."
 
@@ -141,7 +141,7 @@ _ADVICE = {
 
 
 def _smooth(values: FloatArray) -> FloatArray:
-    return median_filter(values, size=3, mode="nearest") if values.size >= FEWEST_EPOCHS else values
+    return median_filter(values, size=3, mode="nearest") if values.size >= _FEWEST_EPOCHS else values
 
 
 def _read(history: Sequence[Mapping[str, str]], name: str) -> list[_Curves]:

@@ -1,9 +1,9 @@
 """Whether calibrated probabilities hold: scores, slope and intercept (Cox), the curve, and the ECE.
 
-Shape letters: n rows, c cells (rows of equal or nearly equal probability, at most 1,000), d draws.
-
 Slope: logit P(y = 1) = a + b z, fitted by maximum likelihood; b is 1 where the head is as sure as it may be.
 Intercept: logit P(y = 1) = a + z, with the slope held at 1; a is 0 where probabilities are right on average.
+
+Shape letters: n rows, c cells (rows of equal or nearly equal probability, at most 1,000), d draws.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scipy.special import expit
 from ova.analysis.measures.values import CalibrationError, MeasuredValue, Reliability, ReliabilityCurve
 from ova.arrays import FloatArray
 
-_Z = 1.959963984540054
+_NORMAL_95 = 1.959963984540054
 _MOST_CELLS = 1_000
 _MOST_POINTS = 500
 _BAND_DRAWS = 200
@@ -56,7 +56,7 @@ def reliability(labels: ArrayLike, log_odds: ArrayLike) -> Reliability:
 def _mean(values: FloatArray) -> MeasuredValue:
     """Mean with its normal interval, which stays at or above 0."""
     mean = float(values.mean())
-    half = _Z * float(values.std()) / float(np.sqrt(values.size))
+    half = _NORMAL_95 * float(values.std()) / float(np.sqrt(values.size))
     return MeasuredValue(mean, max(mean - half, 0.0), mean + half)
 
 
@@ -68,7 +68,7 @@ def _skill(errors: FloatArray, truth: FloatArray) -> MeasuredValue:
         return MeasuredValue(None, reason="no positive" if share == 0.0 else "no negative")
     ratio = float(errors.mean()) / spread
     moved = (ratio * ((1.0 - 2.0 * share) * (truth - share)) - (errors - errors.mean())) / spread
-    half = _Z * float(moved.std()) / float(np.sqrt(errors.size))
+    half = _NORMAL_95 * float(moved.std()) / float(np.sqrt(errors.size))
     return MeasuredValue(1.0 - ratio, 1.0 - ratio - half, min(1.0 - ratio + half, 1.0))
 
 
@@ -160,12 +160,33 @@ def cox_slope(truth: FloatArray, log_odds: FloatArray) -> MeasuredValue:
     design = np.column_stack([np.ones(truth.size), (log_odds - mean) / spread])
     start = np.array([np.log(truth.mean() / (1.0 - truth.mean())), 0.0])
     found = minimize(
-        _loss, start, (design, truth), method="trust-exact", jac=_gradient, hess=_hessian,
+        _cox_loss, start, (design, truth), method="trust-exact", jac=_cox_gradient, hess=_cox_hessian,
         options={"gtol": 1e-8 * truth.size},
     )  # fmt: skip
-    covariance = np.linalg.inv(_hessian(found.x, design, truth))
-    slope, half = float(found.x[1]) / spread, _Z * float(np.sqrt(covariance[1, 1])) / spread
+    covariance = np.linalg.inv(_cox_hessian(found.x, design, truth))
+    slope, half = float(found.x[1]) / spread, _NORMAL_95 * float(np.sqrt(covariance[1, 1])) / spread
     return MeasuredValue(slope, slope - half, slope + half)
+
+
+def _one_sided(truth: FloatArray) -> str | None:
+    if not truth.any():
+        return "no positive"
+    return "no negative" if truth.all() else None
+
+
+def _cox_loss(point: FloatArray, design: FloatArray, truth: FloatArray) -> float:
+    z = design @ point
+    return float(np.sum(np.logaddexp(0.0, z) - truth * z))
+
+
+def _cox_gradient(point: FloatArray, design: FloatArray, truth: FloatArray) -> FloatArray:
+    return design.T @ (expit(design @ point) - truth)
+
+
+def _cox_hessian(point: FloatArray, design: FloatArray, truth: FloatArray) -> FloatArray:
+    del truth
+    p = expit(design @ point)
+    return (design * (p * (1.0 - p))[:, None]).T @ design
 
 
 def cox_intercept(truth: FloatArray, log_odds: FloatArray) -> MeasuredValue:
@@ -180,26 +201,5 @@ def cox_intercept(truth: FloatArray, log_odds: FloatArray) -> MeasuredValue:
     between = (odds - float(log_odds.max()) - 1.0, odds - float(log_odds.min()) + 1.0)
     shift = float(root_scalar(excess, bracket=between, xtol=1e-12).root)
     p = expit(log_odds + shift)
-    half = _Z / float(np.sqrt((p * (1.0 - p)).sum()))
+    half = _NORMAL_95 / float(np.sqrt((p * (1.0 - p)).sum()))
     return MeasuredValue(shift, shift - half, shift + half)
-
-
-def _one_sided(truth: FloatArray) -> str | None:
-    if not truth.any():
-        return "no positive"
-    return "no negative" if truth.all() else None
-
-
-def _loss(point: FloatArray, design: FloatArray, truth: FloatArray) -> float:
-    z = design @ point
-    return float(np.sum(np.logaddexp(0.0, z) - truth * z))
-
-
-def _gradient(point: FloatArray, design: FloatArray, truth: FloatArray) -> FloatArray:
-    return design.T @ (expit(design @ point) - truth)
-
-
-def _hessian(point: FloatArray, design: FloatArray, truth: FloatArray) -> FloatArray:
-    del truth
-    p = expit(design @ point)
-    return (design * (p * (1.0 - p))[:, None]).T @ design

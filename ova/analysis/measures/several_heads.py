@@ -2,9 +2,9 @@
 
 Answers are those of the exported ensemble.
 
-A bootstrap of images (whole clusters of them) gives the vectors of counts (TP, FP, FN of every head), and
-from them how the errors of heads go together. By itself it has zero width where no head errs, so its spread
-only corrects intervals that have not:
+For macro and micro F1 a bootstrap of images (whole clusters of them) gives the vectors of counts (TP, FP, FN
+of every head), and from them how the errors of heads go together. By itself it has zero width where no head
+errs, so its spread only corrects intervals that have not:
 
     macro   the variance method of MOVER (Zou and Donner 2008): with F_i in [l_i, u_i] and correlations r_ij,
             low = mean F - sqrt(sum_ij r_ij (F_i - l_i) (F_j - l_j)) / k, and the same with u for high
@@ -30,8 +30,7 @@ from ova.data.labels.table import UNKNOWN
 from ova.metrics import Counts, Interval, f1_interval, proportion_interval, wilson_interval
 
 MOST_OTHERS = 10
-
-AnswerTable = NDArray[np.int8]
+_AnswerTable = NDArray[np.int8]
 _DRAWS = 1_000
 _SEED = 20_261_121
 
@@ -58,13 +57,13 @@ def measure_across(heads: Sequence[HeadEvidence], belonging: Mapping[str, str] |
     return Across(macro, micro, _co_occurrence(names, truth, answers), _slices(names, truth, answers))
 
 
-def _co_occurrence(names: tuple[str, ...], truth: AnswerTable, answers: AnswerTable) -> CoOccurrence:
+def _co_occurrence(names: tuple[str, ...], truth: _AnswerTable, answers: _AnswerTable) -> CoOccurrence:
     known, have, say = ((table).astype(np.int64) for table in (truth != UNKNOWN, truth == 1, answers == 1))
     known, have, say = (tuple(map(tuple, (table.T @ table).tolist())) for table in (known, have, say))
     return CoOccurrence(names, known, have, say)
 
 
-def _slices(names: tuple[str, ...], truth: AnswerTable, answers: AnswerTable) -> tuple[Slice, ...]:
+def _slices(names: tuple[str, ...], truth: _AnswerTable, answers: _AnswerTable) -> tuple[Slice, ...]:
     """Judge every head with and without each other label, at most the ten that it meets most often."""
     slices = []
     for column, name in enumerate(names):

@@ -13,7 +13,7 @@ from ova.arrays import FloatArray
 from ova.heads.calibration.ranking import Ranking
 
 MOST_POINTS = 500
-BINS = 40
+_BINS = 40
 
 
 def sweep_thresholds(
@@ -91,7 +91,7 @@ def score_histogram(labels: ArrayLike, scores: ArrayLike, *, rows: str) -> Histo
     low, high = float(min(end[0] for end in ends)), float(max(end[1] for end in ends))
     if low == high:
         low, high = low - 0.5, high + 0.5
-    edges = np.linspace(low, high, BINS + 1)
+    edges = np.linspace(low, high, _BINS + 1)
     inside = np.clip(values, low, high)
     positives, negatives = (np.histogram(inside[part], edges)[0] for part in (truth, ~truth))
     return Histogram(rows, tuple(edges.tolist()), tuple(positives.tolist()), tuple(negatives.tolist()))

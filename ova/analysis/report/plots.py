@@ -50,7 +50,7 @@ def curve_plots(measures: HeadMeasures, threshold: float) -> dict[str, Plot]:
     if drawn is not None:
         plots["scores"] = scores_plot(drawn, threshold)
     if measures.reliability is not None and measures.reliability.curve is not None:
-        plots["reliability"] = reliability_plot(measures.reliability.curve)
+        plots["reliability"] = _reliability_plot(measures.reliability.curve)
     return plots
 
 
@@ -123,7 +123,7 @@ def scores_plot(drawn: Histogram, threshold: float) -> Plot:
         return finish()
 
 
-def reliability_plot(curve: ReliabilityCurve) -> Plot:
+def _reliability_plot(curve: ReliabilityCurve) -> Plot:
     """Draw the observed share of positives against the probability, with the band of right ones."""
     with _plot() as (axes, finish):
         axes.set(xlim=(0, 1), ylim=(0, 1.01), xlabel="probability", ylabel="share that has the label")

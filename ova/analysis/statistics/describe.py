@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ova.analysis.statistics.balance import balance_heads
+from ova.analysis.statistics.files import write_statistics
 from ova.analysis.statistics.labels import count_labels
 from ova.analysis.statistics.pairs import choose_pairs, images_to_compare, trained_answers
 from ova.analysis.statistics.parts import Parts, count_by_part
@@ -17,13 +18,13 @@ from ova.analysis.statistics.pixels import drawn_order, measure_pixels
 from ova.analysis.statistics.row_check import check_rows
 from ova.analysis.statistics.sizes import Sizes, measure_sizes
 from ova.analysis.statistics.values import DataCounts, Statistics
-from ova.data.dataset import Dataset
+from ova.data.dataset import Dataset, open_dataset
 from ova.data.images.store import StoreSpec
 from ova.data.labels.table import LabelTable
 from ova.progress import Progress, Silent
 from ova.workspace import Workspace
 
-SAMPLE = 2000
+_SAMPLE = 2000
 """Training images that are decoded, unless another number is asked for."""
 
 
@@ -36,7 +37,7 @@ class StatisticsReport:
 
 
 def describe_data(
-    workspace: Workspace, *, sample: int = SAMPLE, progress: Progress | None = None
+    workspace: Workspace, *, sample: int = _SAMPLE, progress: Progress | None = None
 ) -> StatisticsReport:
     """Count and measure the data of a workspace, and write `runs/statistics/`.
 
@@ -50,20 +51,17 @@ def describe_data(
         DataError: Labels or images are refused.
         EnvironmentFault: The disk refuses.
     """
-    from ova.analysis.statistics.files import write_statistics
-    from ova.data.dataset import open_dataset
-
     progress = progress or Silent()
     dataset = open_dataset(workspace, progress=progress)
-    statistics = measure(workspace, dataset, sample=sample, progress=progress)
+    statistics = _measure(workspace, dataset, sample=sample, progress=progress)
     return StatisticsReport(statistics, write_statistics(workspace.statistics, dataset, statistics))
 
 
-def measure(workspace: Workspace, dataset: Dataset, *, sample: int, progress: Progress) -> Statistics:
+def _measure(workspace: Workspace, dataset: Dataset, *, sample: int, progress: Progress) -> Statistics:
     """Count and measure opened data; see `describe_data`."""
     table = dataset.table
     split = Parts.of(table.images, dataset.split.part_of)
-    counts = count(workspace, dataset, split)
+    counts = _count(workspace, dataset, split)
     training = _training_rows(table, split)
     labels = [each.label for each in counts.labels.labels]
     drawn = images_to_compare(table, training, labels)
@@ -80,7 +78,7 @@ def measure(workspace: Workspace, dataset: Dataset, *, sample: int, progress: Pr
     return Statistics(counts, pixels, pairs)
 
 
-def count(workspace: Workspace, dataset: Dataset, split: Parts) -> DataCounts:
+def _count(workspace: Workspace, dataset: Dataset, split: Parts) -> DataCounts:
     """Count labels, parts and sizes, and plan the balance of the heads; no image is decoded."""
     table = dataset.table
     labels = count_labels(table, most=100)

@@ -23,12 +23,12 @@ def write_statistics(folder: Path, dataset: Dataset, statistics: Statistics) -> 
         DataError: An image that the page shows has become unreadable.
         EnvironmentFault: The disk refuses.
     """
-    charts = draw_charts(dataset, statistics)
+    charts = _draw_charts(dataset, statistics)
     page = statistics_page(dataset, statistics, charts)
     files = [folder / "statistics.html", folder / "statistics.json"]
     write_bytes(files[0], page)
     write_json(files[1], statistics.to_json())
-    for name, (header, rows) in csv_tables(statistics).items():
+    for name, (header, rows) in _csv_tables(statistics).items():
         files.append(folder / f"{name}.csv")
         write_csv(files[-1], header, _safe(rows))
     for name, png in charts.items():
@@ -37,7 +37,7 @@ def write_statistics(folder: Path, dataset: Dataset, statistics: Statistics) -> 
     return tuple(files)
 
 
-def draw_charts(dataset: Dataset, statistics: Statistics) -> dict[str, bytes]:
+def _draw_charts(dataset: Dataset, statistics: Statistics) -> dict[str, bytes]:
     """Draw the charts that these data have, by name."""
     counts = statistics.counts
     sizes = Sizes.of(dataset.table.images, dataset.facts)
@@ -50,7 +50,7 @@ def draw_charts(dataset: Dataset, statistics: Statistics) -> dict[str, bytes]:
     return {name: png for name, png in charts.items() if png is not None}
 
 
-def csv_tables(statistics: Statistics) -> dict[str, tuple[Sequence[str], _Rows]]:
+def _csv_tables(statistics: Statistics) -> dict[str, tuple[Sequence[str], _Rows]]:
     """Return header and rows of every CSV table by name, with every digit."""
     counts = statistics.counts
     labels, sizes = counts.labels, counts.sizes.measures

@@ -13,12 +13,12 @@ from ova.analysis.statistics.tables import percent
 from ova.data.split.split import TEST
 from ova.errors import first_few
 
-FEW_POSITIVES = 20
+_FEW_POSITIVES = 20
 """Positives below which a label is hardly learnt, and its figures say little."""
-MUCH_UNKNOWN = 0.2
-MUCH_ENLARGED = 2.0
+_MUCH_UNKNOWN = 0.2
+_MUCH_ENLARGED = 2.0
 """Pixels of a head's input, in those of the median image, beyond which it reads little but enlargement."""
-UNEVEN_IMAGES, UNEVEN_SHARE = 3.0, 0.25
+_UNEVEN_IMAGES, _UNEVEN_SHARE = 3.0, 0.25
 """A part is uneven that has so many positives too many or too few, and so large a share of what it should."""
 
 
@@ -48,17 +48,17 @@ def _scarce(parts: PartStatistics) -> Iterator[str]:
     scarce = []
     for each in parts.labels:
         positives = sum(count.positives for part, count in each.parts.items() if part != TEST)
-        if positives < FEW_POSITIVES:
+        if positives < _FEW_POSITIVES:
             scarce.append(f"{each.label} ({positives})")
     if scarce:
-        yield f"fewer than {FEW_POSITIVES} positives outside the test: {first_few(scarce)}"
+        yield f"fewer than {_FEW_POSITIVES} positives outside the test: {first_few(scarce)}"
 
 
 def _unknown(labels: LabelStatistics) -> Iterator[str]:
     unknown = [
         f"{each.label} ({percent(each.unknown / labels.images)})"
         for each in labels.labels
-        if each.unknown > MUCH_UNKNOWN * labels.images
+        if each.unknown > _MUCH_UNKNOWN * labels.images
     ]
     if unknown:
         yield f"unknown for many images: {first_few(unknown)}"
@@ -70,7 +70,7 @@ def _uneven(parts: PartStatistics) -> Iterator[str]:
         if each.furthest is None or each.images is None:
             continue
         expected = each.parts[each.furthest].positives - each.images
-        if abs(each.images) > max(UNEVEN_IMAGES, UNEVEN_SHARE * expected):
+        if abs(each.images) > max(_UNEVEN_IMAGES, _UNEVEN_SHARE * expected):
             uneven.append(f"{each.label} ({each.images:+.0f} in {each.furthest})")
     if uneven:
         yield f"positives spread unevenly over the parts: {first_few(uneven)}"
@@ -82,7 +82,7 @@ def _heads(heads: Sequence[HeadBalance], sizes: SizeStatistics) -> Iterator[str]
     enlarged = [
         f"{head.name} ({head.form.height} x {head.form.width})"
         for head in heads
-        if head.form is not None and head.form.height * head.form.width > MUCH_ENLARGED * area
+        if head.form is not None and head.form.height * head.form.width > _MUCH_ENLARGED * area
     ]
     if enlarged:
         yield f"inputs of more than twice the pixels of the median image: {first_few(enlarged)}"

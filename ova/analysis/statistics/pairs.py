@@ -82,24 +82,6 @@ class ConfusablePairs:
         return {"by": self.by, "explanation": self.explain(), "pairs": pairs}
 
 
-def images_to_compare(
-    table: LabelTable, rows: NDArray[np.intp], labels: Sequence[str]
-) -> dict[str, list[str]]:
-    """Draw training images of every label, for their average picture.
-
-    Args:
-        table: The labels.
-        rows: Training rows in drawn order.
-        labels: Labels, the most frequent first.
-    """
-    each = max(6, min(_DRAWN, 2000 // max(1, len(labels))))
-    chosen = {}
-    for label in labels[:MOST_LABELS]:
-        positive = rows[table.column(label)[rows] == 1]
-        chosen[label] = [table.images[row] for row in positive[:each]]
-    return chosen
-
-
 def choose_pairs(
     table: LabelTable,
     rows: NDArray[np.intp],
@@ -184,6 +166,24 @@ def _by_likeness(
     return sorted(ranked)
 
 
+def images_to_compare(
+    table: LabelTable, rows: NDArray[np.intp], labels: Sequence[str]
+) -> dict[str, list[str]]:
+    """Draw training images of every label, for their average picture.
+
+    Args:
+        table: The labels.
+        rows: Training rows in drawn order.
+        labels: Labels, the most frequent first.
+    """
+    each = max(6, min(_DRAWN, 2000 // max(1, len(labels))))
+    chosen = {}
+    for label in labels[:MOST_LABELS]:
+        positive = rows[table.column(label)[rows] == 1]
+        chosen[label] = [table.images[row] for row in positive[:each]]
+    return chosen
+
+
 def trained_answers(workspace: Workspace, progress: Progress) -> list[HeadAnswers]:
     """Read validation scores and thresholds of the heads in use; a damaged one is told and left out."""
     names = workspace.trained_heads()
@@ -199,7 +199,7 @@ def trained_answers(workspace: Workspace, progress: Progress) -> list[HeadAnswer
 
 
 def _answers(workspace: Workspace, name: str) -> HeadAnswers:
-    # They bring torch along, which counting does not need.
+    # These imports bring torch along, which counting does not need.
     from ova.heads.calibration.calibrate_run import read_calibration
     from ova.heads.runs import current_run
     from ova.heads.scores import read_scores

@@ -24,7 +24,7 @@ from ova.data.images.resize import resize_pixels
 from ova.data.images.store import StoreSpec
 from ova.progress import Progress
 
-THUMBNAIL = 32
+_THUMBNAIL = 32
 """Side of the grey pictures by which labels are compared."""
 
 
@@ -140,4 +140,4 @@ def _look(dataset: Dataset, image: str, forms: Sequence[StoreSpec]) -> _Seen:
         for form in forms
     )
     colour = bool((pixels != pixels[..., :1]).any())
-    return _Seen(sums, colour, resize_pixels(grey, (THUMBNAIL, THUMBNAIL))[..., 0])
+    return _Seen(sums, colour, resize_pixels(grey, (_THUMBNAIL, _THUMBNAIL))[..., 0])

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from ova.data.images.facts import ImageFacts
 
-LARGEST_AREA = 384 * 384
+_LARGEST_AREA = 384 * 384
 """Suggested inputs have no more pixels: most backbones were made for 224 to 384, and time grows with area."""
-SMALLEST_SIDE, LARGEST_SIDE = 32, 4096
+_SMALLEST_SIDE, _LARGEST_SIDE = 32, 4096
 """Most backbones halve the picture five times; recipes take no more."""
-SQUARE = (0.8, 1.25)
+_SQUARE = (0.8, 1.25)
 """Median width / height that is near enough to 1 for a square input."""
 _QUANTILES = {"minimum": 0.0, "lower quartile": 0.25, "median": 0.5, "upper quartile": 0.75, "maximum": 1.0}
 
@@ -108,15 +108,15 @@ def measure_sizes(sizes: Sizes, usable: NDArray[np.bool_], *, most: int = 10) ->
 
 
 def suggest_input(heights: NDArray[np.int64], widths: NDArray[np.int64]) -> Suggestion:
-    """Suggest an input size: the median image, not larger than `LARGEST_AREA`, in round numbers.
+    """Suggest an input size: the median image, not larger than `_LARGEST_AREA`, in round numbers.
 
-    A median aspect within `SQUARE` gives a square whose side is the median shorter side; any other gives the
+    A median aspect within `_SQUARE` gives a square whose side is the median shorter side; any other gives the
     median height and width, so that shapes are not distorted. Sides are multiples of 32, or of 16 where the
     shorter one is below 128.
     """
     aspect = float(np.median(widths / heights))
     short = float(np.median(np.minimum(heights, widths)))
-    square = SQUARE[0] <= aspect <= SQUARE[1]
+    square = _SQUARE[0] <= aspect <= _SQUARE[1]
     if square:
         height = width = short
         reason = f"the median shorter side is {short:.0f} pixels and the median aspect {aspect:.2f}"
@@ -124,11 +124,13 @@ def suggest_input(heights: NDArray[np.int64], widths: NDArray[np.int64]) -> Sugg
         height, width = float(np.median(heights)), float(np.median(widths))
         reason = f"the median image has {height:.0f} x {width:.0f} pixels, an aspect of {aspect:.2f}"
     area = height * width
-    if area > LARGEST_AREA:
-        scale = math.sqrt(LARGEST_AREA / area)
+    if area > _LARGEST_AREA:
+        scale = math.sqrt(_LARGEST_AREA / area)
         height, width = height * scale, width * scale
-        reason += f"; made smaller to about {LARGEST_AREA:,} pixels, beyond which training mostly gets slower"
+        reason += (
+            f"; made smaller to about {_LARGEST_AREA:,} pixels, beyond which training mostly gets slower"
+        )
     step = 32 if min(height, width) >= 128 else 16
     rounded = [step * round(side / step) for side in (height, width)]
-    high, wide = (min(max(side, SMALLEST_SIDE), LARGEST_SIDE) for side in rounded)
+    high, wide = (min(max(side, _SMALLEST_SIDE), _LARGEST_SIDE) for side in rounded)
     return Suggestion(high, wide, f"{reason}; rounded to multiples of {step}")

@@ -13,7 +13,7 @@ from ova.analysis.statistics.sizes import SizeStatistics
 from ova.errors import first_few
 
 Row = tuple[str, ...]
-NOTHING = "no label"
+_NOTHING = "no label"
 """How a combination without any positive label is called."""
 
 
@@ -56,7 +56,7 @@ def combination_table(labels: LabelStatistics, most: int = 20) -> Table:
     shown, more = labels.combinations[:most], labels.combinations[most:]
     rows = [
         (
-            name_of(each.labels),
+            _name_of(each.labels),
             f"{each.images:,}",
             percent(each.images / labels.images),
             f"{each.incomplete:,}" if each.incomplete else "",
@@ -186,9 +186,9 @@ def brightness_table(pixels: PixelStatistics) -> Table:
     return Table("brightness of training images", header, tuple(rows), frozenset({0, 1}))
 
 
-def name_of(labels: Sequence[str]) -> str:
+def _name_of(labels: Sequence[str]) -> str:
     """Name a combination of labels."""
-    return " + ".join(labels) or NOTHING
+    return " + ".join(labels) or _NOTHING
 
 
 def percent(share: float | None) -> str:

@@ -1,4 +1,4 @@
-"""What the command line shows: progress bars and notes on stderr, results on stdout."""
+"""What the command line shows, notes on stderr and results on stdout, and how a person stops it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
+
+from ova.errors import OvaError
 
 
 class Shown:
@@ -95,6 +97,12 @@ def show_table(title: str, rows: Sequence[Sequence[str]]) -> None:
 def show_lines(lines: Sequence[str]) -> None:
     """Print plain lines on stdout."""
     sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
+class Stopped(OvaError):
+    """The user asked to stop."""
+
+    exit_code = 130
 
 
 @contextmanager

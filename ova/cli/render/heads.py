@@ -1,4 +1,4 @@
-"""Trainings, calibrations and the state of heads and ensembles."""
+"""Trainings, calibrations, exports and analyses, and the state of heads and ensembles."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from ova.cli.render.console import show_json, show_lines, show_table
-from ova.errors import OvaError, PartialError
+from ova.cli.render.console import Stopped, show_json, show_lines, show_table
+from ova.errors import PartialError
 
 if TYPE_CHECKING:
     from ova.analysis.analyse import Report
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
     from ova.heads.calibration.drift import Drift
     from ova.heads.status import HeadStatus
     from ova.heads.training.train import HeadOutcome
-
-
-class Stopped(OvaError):
-    """The user asked to stop."""
-
-    exit_code = 130
 
 
 def outcomes(results: Sequence[HeadOutcome], *, as_json: bool) -> None:
@@ -53,6 +47,45 @@ def outcome_errors(results: Sequence[HeadOutcome]) -> None:
         raise PartialError(
             f"of {len(results)} heads {told}, the rest is done: {failed[0].name}: {failed[0].reason}"
         )
+
+
+def calibrations(done: Mapping[str, Calibration], *, as_json: bool) -> None:
+    """Show thresholds and what they were fitted on."""
+    if as_json:
+        show_json({name: calibration.to_json() for name, calibration in done.items()})
+        return
+    header = (
+        "head",
+        "threshold (logit)",
+        "objective",
+        "method",
+        "positives",
+        "negatives",
+        "probabilities",
+        "note",
+    )
+    rows = [
+        (
+            name,
+            f"{each.threshold:.4f}",
+            each.objective,
+            each.method,
+            str(each.positives),
+            str(each.negatives),
+            each.curve.kind if each.curve else "Platt",
+            each.note or "",
+        )
+        for name, each in done.items()
+    ]
+    show_table("calibration", [header, *rows])
+
+
+def drifts(found: Sequence[Drift], *, as_json: bool) -> None:
+    """Show what unlabelled scores changed, or why nothing."""
+    if as_json:
+        show_json([each.to_json() for each in found])
+        return
+    show_lines([f"{each.head}: {each.told}" for each in found])
 
 
 def exported(report: ExportReport, *, as_json: bool) -> None:
@@ -150,42 +183,3 @@ def statuses(heads: Sequence[HeadStatus], ensembles: Sequence[EnsembleStatus], *
 
 def _figure(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
-
-
-def calibrations(done: Mapping[str, Calibration], *, as_json: bool) -> None:
-    """Show thresholds and what they were fitted on."""
-    if as_json:
-        show_json({name: calibration.to_json() for name, calibration in done.items()})
-        return
-    header = (
-        "head",
-        "threshold (logit)",
-        "objective",
-        "method",
-        "positives",
-        "negatives",
-        "probabilities",
-        "note",
-    )
-    rows = [
-        (
-            name,
-            f"{each.threshold:.4f}",
-            each.objective,
-            each.method,
-            str(each.positives),
-            str(each.negatives),
-            each.curve.kind if each.curve else "Platt",
-            each.note or "",
-        )
-        for name, each in done.items()
-    ]
-    show_table("calibration", [header, *rows])
-
-
-def drifts(found: Sequence[Drift], *, as_json: bool) -> None:
-    """Show what unlabelled scores changed, or why nothing."""
-    if as_json:
-        show_json([each.to_json() for each in found])
-        return
-    show_lines([f"{each.head}: {each.told}" for each in found])

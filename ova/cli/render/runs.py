@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ova.cli.render.console import show_json, show_lines, show_table
-from ova.cli.render.heads import Stopped
+from ova.cli.render.console import Stopped, show_json, show_lines, show_table
 
 if TYPE_CHECKING:
     from ova.analysis.compare.compare import Comparison, LabelComparison
     from ova.analysis.tune_report import TuneReport
     from ova.heads.tune.found import Trial
 
-
-_HEADER = (
+_COMPARISON_HEADER = (
     "label", "images", "positives", "F1 of A", "F1 of B", "B - A (95 % interval)",
     "only A right", "only B right", "p (exact)", "changed sides",
 )  # fmt: skip
@@ -29,14 +27,14 @@ def comparison(result: Comparison, *, as_json: bool) -> None:
         show_json(result.to_json())
         return
     show_lines([f"A: {result.a.what}", f"B: {result.b.what}"])
-    show_table("test rows", [_HEADER, *(_row(each) for each in result.labels)])
+    show_table("test rows", [_COMPARISON_HEADER, *(_comparison_row(each) for each in result.labels)])
     show_lines([f"{side.name}: {note}" for side in (result.a, result.b) for note in side.notes])
     for each in result.labels:
         show_lines([f"{each.label}: {count} left out, {why}" for why, count in each.left_out.items()])
     show_lines([f"wrote {path}" for path in result.files])
 
 
-def _row(each: LabelComparison) -> tuple[str, ...]:
+def _comparison_row(each: LabelComparison) -> tuple[str, ...]:
     measured = each.measured
     difference = "undefined: no positive"
     if measured.difference is not None and measured.interval is not None:

@@ -22,24 +22,8 @@ from ova.progress import Progress, Silent
 from ova.storage import building_folder, csv_bytes
 from ova.workspace import Workspace
 
-_CARRIED = {"white_level", "draft_side", "duplicates", "clean", "split"}
+_CARRIED_SETTINGS = {"white_level", "draft_side", "duplicates", "clean", "split"}
 _JPEG_START = b"\xff\xd8\xff"
-
-
-def check_target(folder: Path, root: Path) -> None:
-    """Refuse a folder that holds anything, or that lies where images are looked for.
-
-    Args:
-        folder: Where a copy shall go.
-        root: Where the images lie.
-
-    Raises:
-        RecipeError: It does.
-    """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RecipeError(f"{folder} is not an empty folder; name a new one for the copy")
-    if folder.resolve().is_relative_to(root.resolve()):
-        raise RecipeError(f"{folder} lies among the images of {root}; name a folder elsewhere for the copy")
 
 
 def write_clean_copy(
@@ -91,18 +75,6 @@ def write_clean_copy(
         building.commit(folder.name)
 
 
-def _content(source: Source, short_side: int | None, image: str) -> tuple[bytes, bool]:
-    """Return the file to write, and whether it is a smaller one."""
-    content = source.files.read(image)
-    if short_side is None:
-        return content, False
-    try:
-        smaller = shrink_image(content, short_side, source.recipe.white_level)
-    except DataError as error:
-        raise DataError(f"{source.files.where(image)}: {error}") from error
-    return smaller or content, smaller is not None
-
-
 def _columns(table: LabelTable) -> list[str]:
     """Name the columns before those of the labels: the image, and the group if there are any."""
     grouped = Texts.of(table.groups) != Texts.of(table.images)
@@ -125,9 +97,21 @@ def _recipe(recipe: DatasetRecipe, table: LabelTable, columns: Sequence[str]) ->
         "image_column": columns[0],
         "label_columns": list(table.labels),
         **({"group": {"column": columns[1]}} if len(columns) > 1 else {}),
-        **recipe.model_dump(mode="json", include=_CARRIED, exclude_unset=True, exclude_none=True),
+        **recipe.model_dump(mode="json", include=_CARRIED_SETTINGS, exclude_unset=True, exclude_none=True),
     }
     return tomli_w.dumps(content).encode()
+
+
+def _content(source: Source, short_side: int | None, image: str) -> tuple[bytes, bool]:
+    """Return the file to write, and whether it is a smaller one."""
+    content = source.files.read(image)
+    if short_side is None:
+        return content, False
+    try:
+        smaller = shrink_image(content, short_side, source.recipe.white_level)
+    except DataError as error:
+        raise DataError(f"{source.files.where(image)}: {error}") from error
+    return smaller or content, smaller is not None
 
 
 def shrink_image(content: bytes, short_side: int, white_level: int | None = None) -> bytes | None:
@@ -159,3 +143,19 @@ def shrink_image(content: bytes, short_side: int, white_level: int | None = None
     else:
         image.save(file, "PNG")
     return file.getvalue()
+
+
+def check_target(folder: Path, root: Path) -> None:
+    """Refuse a folder that holds anything, or that lies where images are looked for.
+
+    Args:
+        folder: Where a copy shall go.
+        root: Where the images lie.
+
+    Raises:
+        RecipeError: It does.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RecipeError(f"{folder} is not an empty folder; name a new one for the copy")
+    if folder.resolve().is_relative_to(root.resolve()):
+        raise RecipeError(f"{folder} lies among the images of {root}; name a folder elsewhere for the copy")

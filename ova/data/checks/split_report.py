@@ -23,23 +23,14 @@ from ova.spreadsheets import neutralised
 from ova.storage import write_csv
 from ova.workspace import Workspace
 
+_NONE = "none of the labels"
 # A group of images this large cannot be put anywhere without bending the shares.
-_LARGE = 0.2
-_LARGEST = 10
-_SHOWN = 20
+_LARGE_SHARE = 0.2
+_GROUPS_LISTED = 10
+_COMBINATIONS_SHOWN = 20
 _COLUMNS = ("kind", "name", "part", "images", "positives", "negatives", "unknown", "share", "note")
+
 _Cells = tuple[object, ...]
-NONE = "none of the labels"
-
-
-@dataclass(frozen=True)
-class Group:
-    """Images that could not be parted."""
-
-    first: str
-    """The first of them by name."""
-    images: int
-    part: str
 
 
 @dataclass(frozen=True)
@@ -71,7 +62,7 @@ class SplitReport:
     def rows(self) -> list[tuple[str, ...]]:
         """Return the most frequent combinations as a table for people."""
         names = list(self.counts.parts)
-        shown = list(self.combinations.items())[:_SHOWN]
+        shown = list(self.combinations.items())[:_COMBINATIONS_SHOWN]
         rows = [(name, *(str(parts.get(part, 0)) for part in names)) for name, parts in shown]
         return [("combination", *names), *rows]
 
@@ -83,19 +74,43 @@ class SplitReport:
             f"{len(leaks.groups)} groups, {len(leaks.near)} near duplicates)",
             f"{self.groups} groups of images that stay together, single images included",
         ]
-        left_out = len(self.combinations) - _SHOWN
+        left_out = len(self.combinations) - _COMBINATIONS_SHOWN
         lines += [f"{left_out} rarer combinations are not shown"] if left_out > 0 else []
         lines += [f"not met: {each}" for each in self.shortfalls]
         lines += [
             f"warning: {each.images} of {self.counts.images} images belong together ({each.first} ...), "
             f"all in {each.part}; check what joins them"
             for each in self.largest
-            if each.images > _LARGE * self.counts.images
+            if each.images > _LARGE_SHARE * self.counts.images
         ]
         if self.moved:
             told = [f"{each.image} from {each.before} to {each.after}" for each in self.moved]
             lines.append(f"moved because they belong together with others now: {first_few(told, 5)}")
         return lines
+
+
+@dataclass(frozen=True)
+class Shortfall:
+    """Positives that a part lacks."""
+
+    label: str
+    part: str
+    has: int
+    wanted: int
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.label}: {self.part} has {self.has} positives, {self.wanted} wanted: {self.why}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Images that could not be parted."""
+
+    first: str
+    """The first of them by name."""
+    images: int
+    part: str
 
 
 def report_split(workspace: Workspace, dataset: Dataset) -> SplitReport:
@@ -105,7 +120,7 @@ def report_split(workspace: Workspace, dataset: Dataset) -> SplitReport:
     clusters = find_clusters(table, pixels, dataset.together)
     sizes = clusters.sizes()
     largest = [
-        number for number in np.argsort(-sizes, kind="stable")[:_LARGEST].tolist() if sizes[number] > 1
+        number for number in np.argsort(-sizes, kind="stable")[:_GROUPS_LISTED].tolist() if sizes[number] > 1
     ]
     stored = read_split(workspace)
     return SplitReport(
@@ -120,60 +135,6 @@ def report_split(workspace: Workspace, dataset: Dataset) -> SplitReport:
         ),
         moved=stored.moved if stored is not None else (),
     )
-
-
-def write_split_report(workspace: Workspace, report: SplitReport) -> None:
-    """Write the report as one table, a fact per row: `runs/split-report.csv`."""
-    rows = map(neutralised, _rows(report))
-    write_csv(workspace.split_report, _COLUMNS, rows)
-
-
-def _rows(report: SplitReport) -> Iterator[_Cells]:
-    counts = report.counts
-    for part, images in counts.parts.items():
-        yield "part", "", part, images, None, None, None, _share(images, counts.images), ""
-    for label, parts in counts.labels.items():
-        total = sum(positives for positives, _, _ in parts.values())
-        for part, numbers in parts.items():
-            yield "label", label, part, counts.parts[part], *numbers, _share(numbers[0], total), ""
-    for name, parts in report.combinations.items():
-        for part in counts.parts:
-            images = parts.get(part, 0)
-            share = _share(images, sum(parts.values()))
-            yield "combination", name, part, images, None, None, None, share, ""
-    for kind, found in vars(report.leaks).items():
-        yield (
-            f"leak: {kind}",
-            "",
-            "",
-            len(found),
-            None,
-            None,
-            None,
-            None,
-            first_few([" = ".join(each) for each in found]),
-        )
-    for each in report.shortfalls:
-        yield (
-            "not met",
-            each.label,
-            each.part,
-            None,
-            each.has,
-            None,
-            None,
-            None,
-            f"{each.wanted} wanted: {each.why}",
-        )
-    for group in report.largest:
-        share = _share(group.images, counts.images)
-        yield "group", group.first, group.part, group.images, None, None, None, share, ""
-    for each in report.moved:
-        yield "moved", each.image, each.after, 1, None, None, None, None, f"from {each.before}"
-
-
-def _share(part: int, whole: int) -> float | None:
-    return round(part / whole, 4) if whole else None
 
 
 def _combinations(table: LabelTable, part_of: Mapping[str, str]) -> dict[str, dict[str, int]]:
@@ -195,21 +156,7 @@ def _combinations(table: LabelTable, part_of: Mapping[str, str]) -> dict[str, di
 def _describe(values: np.ndarray, labels: list[str]) -> str:
     shown = [label for label, value in zip(labels, values.tolist(), strict=True) if value == 1]
     shown += [f"{label}?" for label, value in zip(labels, values.tolist(), strict=True) if value == UNKNOWN]
-    return " + ".join(shown) or NONE
-
-
-@dataclass(frozen=True)
-class Shortfall:
-    """Positives that a part lacks."""
-
-    label: str
-    part: str
-    has: int
-    wanted: int
-    why: str
-
-    def __str__(self) -> str:
-        return f"{self.label}: {self.part} has {self.has} positives, {self.wanted} wanted: {self.why}"
+    return " + ".join(shown) or _NONE
 
 
 def find_shortfalls(
@@ -245,13 +192,13 @@ def _asked(table: LabelTable, recipe: SplitRecipe) -> Iterator[tuple[str, NDArra
     for label in sorted(table.labels):
         yield label, table.column(label) == 1
     if recipe.test_per_class is not None:
-        yield NONE, ~(table.values == 1).any(axis=1) & (table.values == 0).any(axis=1)
+        yield _NONE, ~(table.values == 1).any(axis=1) & (table.values == 0).any(axis=1)
 
 
 def _wanted(part: str, label: str, recipe: SplitRecipe) -> int:
     if part == TEST and recipe.test_per_class is not None:
         return recipe.test_per_class
-    return 0 if label == NONE else recipe.min_positives
+    return 0 if label == _NONE else recipe.min_positives
 
 
 def _why(part: str, wanted: int, total: int, groups: int, parts: int, recipe: SplitRecipe) -> str:
@@ -264,3 +211,39 @@ def _why(part: str, wanted: int, total: int, groups: int, parts: int, recipe: Sp
     if total < recipe.min_positives * parts:
         return f"there are {total} for {parts} parts"
     return "groups of images stay whole, and known images where they were"
+
+
+def write_split_report(workspace: Workspace, report: SplitReport) -> None:
+    """Write the report as one table, a fact per row: `runs/split-report.csv`."""
+    rows = map(neutralised, _rows(report))
+    write_csv(workspace.split_report, _COLUMNS, rows)
+
+
+def _rows(report: SplitReport) -> Iterator[_Cells]:
+    counts, not_counted = report.counts, (None, None, None)
+    for part, images in counts.parts.items():
+        yield "part", "", part, images, *not_counted, _share(images, counts.images), ""
+    for label, parts in counts.labels.items():
+        total = sum(positives for positives, _, _ in parts.values())
+        for part, numbers in parts.items():
+            yield "label", label, part, counts.parts[part], *numbers, _share(numbers[0], total), ""
+    for name, parts in report.combinations.items():
+        for part in counts.parts:
+            images = parts.get(part, 0)
+            share = _share(images, sum(parts.values()))
+            yield "combination", name, part, images, *not_counted, share, ""
+    for kind, found in vars(report.leaks).items():
+        examples = first_few([" = ".join(each) for each in found])
+        yield f"leak: {kind}", "", "", len(found), *not_counted, None, examples
+    for each in report.shortfalls:
+        why = f"{each.wanted} wanted: {each.why}"
+        yield "not met", each.label, each.part, None, each.has, None, None, None, why
+    for group in report.largest:
+        share = _share(group.images, counts.images)
+        yield "group", group.first, group.part, group.images, *not_counted, share, ""
+    for each in report.moved:
+        yield "moved", each.image, each.after, 1, *not_counted, None, f"from {each.before}"
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 4) if whole else None

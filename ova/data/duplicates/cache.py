@@ -43,7 +43,7 @@ def duplicate_clusters(
     Returns:
         Clusters of two or more image ids, sorted within and among each other.
     """
-    images = images_by_pixels(facts)
+    images = _images_by_pixels(facts)
     digests = sorted(images)
     origin = digest_json([_CLUSTER_FORMAT, QUALITY_FORMAT, rule.model_dump(), digests])
     clusters = _read(path, origin)
@@ -57,7 +57,7 @@ def duplicate_clusters(
     return sorted(tuple(cluster) for cluster in (*together, *alone) if len(cluster) > 1)
 
 
-def images_by_pixels(facts: Sequence[ImageFacts]) -> Mapping[str, list[str]]:
+def _images_by_pixels(facts: Sequence[ImageFacts]) -> Mapping[str, list[str]]:
     """Return the images of every digest of pixels."""
     images: dict[str, list[str]] = defaultdict(list)
     for fact in facts:

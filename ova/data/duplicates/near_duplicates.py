@@ -8,7 +8,7 @@ changes are fitted by least squares on the first derivatives of the mean of both
 Kanade, "An iterative image registration technique", IJCAI 1981). What is left tells images apart that only
 look alike.
 
-Shape letters: M pairs, S side of the thumbnails.
+Shape letters: n images, M pairs, S side of the thumbnails.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from ova.data.tables.texts import in_order_met
 FLAT = 2.0
 """Images whose spread is less, in grey levels, show one shade and nothing to compare."""
 
-_BATCH = 65_536
-RowArray = NDArray[np.intp]
 PLAIN = 0.8
 """Pairs of a lower plain correlation are not alike, whatever the fit says: it is for small changes only."""
 
-_BLOCKS = 4
-_EDGE = 1  # the fit reads one pixel more to each side
-_COMPARED = 64  # small arrays stay in the cache: a third of the time that batches of 1,024 take
+_COARSE_SIDE = 4  # a coarse view has so many blocks to each side
+_FIT_EDGE = 1  # the fit reads one pixel more to each side
+_PAIRS_AT_ONCE = 65_536
+_THUMBS_AT_ONCE = 64  # small arrays stay in the cache: a third of the time that batches of 1,024 take
 
-Thumbs = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+_RowArray = NDArray[np.intp]
+_Thumbs = NDArray[np.uint8]
+_Floats = NDArray[np.float32]
 
 
-def near_duplicates(qualities: Qualities, rule: DuplicateRule) -> RowArray:
+def near_duplicates(qualities: Qualities, rule: DuplicateRule) -> _RowArray:
     """Number the clusters of n images.
 
     Args:
@@ -65,7 +65,7 @@ def near_duplicates(qualities: Qualities, rule: DuplicateRule) -> RowArray:
     return in_order_met(joined.labels[:count])
 
 
-def _turned(thumbs: Thumbs, rows: RowArray) -> Thumbs:
+def _turned(thumbs: _Thumbs, rows: _RowArray) -> _Thumbs:
     """Lay image r the best way for row r, and the second best for row n + r."""
     laid = np.empty((len(rows), *thumbs.shape[1:]), np.uint8)
     for rank in (0, 1):
@@ -74,10 +74,86 @@ def _turned(thumbs: Thumbs, rows: RowArray) -> Thumbs:
     return laid
 
 
+def _join_view(
+    joined: _Joined,
+    rows: _RowArray,
+    hashes: NDArray[np.uint64],
+    thumbs: Callable[[_RowArray], _Thumbs],
+    rule: DuplicateRule,
+) -> None:
+    """Join what is alike in one way of looking: as the images lie, or all turned upright."""
+    coarse = coarse_views(len(hashes), thumbs)
+
+    def confirm(pairs: IndexPairs) -> None:
+        pairs = joined.parted(pairs)
+        if not len(pairs):
+            return
+        for some in (joined.forest(pairs), pairs):
+            left = joined.parted(some)
+            joined.join(left[alike(left, thumbs, coarse, rule.likeness)])
+
+    values, names = np.unique(hashes[rows], return_inverse=True)
+    order = rows[np.argsort(names, kind="stable")]
+    limits = np.concatenate([[0], np.cumsum(np.bincount(names))])
+    equal = pairs_within(hashes[rows], 0, lambda: joined.labels[rows])
+    for pairs in _batches(equal):
+        confirm(rows[pairs])
+    near = pairs_within(values, rule.tolerance, lambda: _settled(joined.labels[order], limits))
+    for pairs in _batches(_members(near, limits, order)):
+        confirm(pairs)
+
+
+def _batches(pieces: Iterable[IndexPairs]) -> Iterator[IndexPairs]:
+    """Gather small pieces, because each check has a cost of its own."""
+    waiting: list[IndexPairs] = []
+    for piece in pieces:
+        waiting.append(piece)
+        if sum(map(len, waiting)) >= _PAIRS_AT_ONCE:
+            yield np.concatenate(waiting)
+            waiting = []
+    if waiting:
+        yield np.concatenate(waiting)
+
+
+def _settled(labels: _RowArray, limits: _RowArray) -> _RowArray:
+    """Label each hash by the component of its images, or by itself while they are in several.
+
+    Args:
+        labels: Components of images, sorted by hash.
+        limits: Images of hash h are those from `limits[h]` to `limits[h + 1]`.
+    """
+    starts = limits[:-1]
+    if not len(starts):
+        return starts
+    low, high = np.minimum.reduceat(labels, starts), np.maximum.reduceat(labels, starts)
+    return np.where(low == high, low, labels.max(initial=0) + 1 + np.arange(len(starts)))
+
+
+def _members(near: Iterable[IndexPairs], limits: _RowArray, order: _RowArray) -> Iterator[IndexPairs]:
+    """Turn pairs of hashes into all pairs of their images, at most `_PAIRS_AT_ONCE` at once.
+
+    Args:
+        near: (M, 2) numbers of hashes, piece by piece.
+        limits: Images of hash h are `order[limits[h]:limits[h + 1]]`.
+        order: Rows of images.
+    """
+    sizes = np.diff(limits)
+    for pairs in near:
+        one, other = pairs.T
+        ends = np.cumsum(sizes[one] * sizes[other])
+        for start in range(0, int(ends[-1]), _PAIRS_AT_ONCE):
+            flat = np.arange(start, min(start + _PAIRS_AT_ONCE, int(ends[-1])))
+            which = np.searchsorted(ends, flat, side="right")
+            inside = flat - (ends - sizes[one] * sizes[other])[which]
+            left = limits[one[which]] + inside // sizes[other[which]]
+            right = limits[other[which]] + inside % sizes[other[which]]
+            yield np.stack([order[left], order[right]], axis=1)
+
+
 class _Joined:
     """Components that grow; `labels[i] == labels[j]` says that i and j are in one."""
 
-    def __init__(self, labels: RowArray) -> None:
+    def __init__(self, labels: _RowArray) -> None:
         self.labels = labels
 
     def parted(self, pairs: IndexPairs) -> IndexPairs:
@@ -103,83 +179,32 @@ class _Joined:
         return coo_array((values[first], (one[first], other[first])), shape=nodes).tocsr()
 
 
-def _join_view(
-    joined: _Joined,
-    rows: RowArray,
-    hashes: NDArray[np.uint64],
-    thumbs: Callable[[RowArray], Thumbs],
-    rule: DuplicateRule,
-) -> None:
-    """Join what is alike in one way of looking: as the images lie, or all turned upright."""
-    coarse = coarse_views(len(hashes), thumbs)
-
-    def confirm(pairs: IndexPairs) -> None:
-        pairs = joined.parted(pairs)
-        if not len(pairs):
-            return
-        for some in (joined.forest(pairs), pairs):
-            left = joined.parted(some)
-            joined.join(left[alike(left, thumbs, coarse, rule.likeness)])
-
-    values, names = np.unique(hashes[rows], return_inverse=True)
-    order = rows[np.argsort(names, kind="stable")]
-    limits = np.concatenate([[0], np.cumsum(np.bincount(names))])
-    equal = pairs_within(hashes[rows], 0, lambda: joined.labels[rows])
-    for pairs in _batches(equal):
-        confirm(rows[pairs])
-    near = pairs_within(values, rule.tolerance, lambda: _settled(joined.labels[order], limits))
-    for pairs in _batches(_members(near, limits, order)):
-        confirm(pairs)
-
-
-def _settled(labels: RowArray, limits: RowArray) -> RowArray:
-    """Label each hash by the component of its images, or by itself while they are in several.
+def alike(
+    pairs: IndexPairs, thumbs: Callable[[_RowArray], _Thumbs], coarse: _Floats, bound: float
+) -> NDArray[np.bool_]:
+    """Say of pairs of images whether their likeness reaches a bound.
 
     Args:
-        labels: Components of images, sorted by hash.
-        limits: Images of hash h are those from `limits[h]` to `limits[h + 1]`.
+        pairs: (M, 2) rows of images.
+        thumbs: Gives the thumbnails of some rows.
+        coarse: `coarse_views` of all images, by which most pairs are refused at little cost.
+        bound: Least likeness.
+
+    Returns:
+        (M,) bool.
     """
-    starts = limits[:-1]
-    if not len(starts):
-        return starts
-    low, high = np.minimum.reduceat(labels, starts), np.maximum.reduceat(labels, starts)
-    return np.where(low == high, low, labels.max(initial=0) + 1 + np.arange(len(starts)))
+    # Coarse views are projections, so they are never farther apart than the thumbnails: |a - b|^2 = 2 - 2 r.
+    apart = np.square(coarse[pairs[:, 0]] - coarse[pairs[:, 1]]).sum(axis=1)
+    found = apart <= 2 - 2 * PLAIN + 1e-4
+    left = np.flatnonzero(found)
+    for start in range(0, len(left), _THUMBS_AT_ONCE):
+        batch = left[start : start + _THUMBS_AT_ONCE]
+        one, other = pairs[batch].T
+        found[batch] = likeness(thumbs(one), thumbs(other)) >= bound
+    return found
 
 
-def _members(near: Iterable[IndexPairs], limits: RowArray, order: RowArray) -> Iterator[IndexPairs]:
-    """Turn pairs of hashes into all pairs of their images, at most `_BATCH` at once.
-
-    Args:
-        near: (m, 2) numbers of hashes.
-        limits: Images of hash h are `order[limits[h]:limits[h + 1]]`.
-        order: Rows of images.
-    """
-    sizes = np.diff(limits)
-    for pairs in near:
-        one, other = pairs.T
-        ends = np.cumsum(sizes[one] * sizes[other])
-        for start in range(0, int(ends[-1]), _BATCH):
-            flat = np.arange(start, min(start + _BATCH, int(ends[-1])))
-            which = np.searchsorted(ends, flat, side="right")
-            inside = flat - (ends - sizes[one] * sizes[other])[which]
-            left = limits[one[which]] + inside // sizes[other[which]]
-            right = limits[other[which]] + inside % sizes[other[which]]
-            yield np.stack([order[left], order[right]], axis=1)
-
-
-def _batches(pieces: Iterable[IndexPairs]) -> Iterator[IndexPairs]:
-    """Gather small pieces, because each check has a cost of its own."""
-    waiting: list[IndexPairs] = []
-    for piece in pieces:
-        waiting.append(piece)
-        if sum(map(len, waiting)) >= _BATCH:
-            yield np.concatenate(waiting)
-            waiting = []
-    if waiting:
-        yield np.concatenate(waiting)
-
-
-def likeness(one: Thumbs, other: Thumbs) -> Floats:
+def likeness(one: _Thumbs, other: _Thumbs) -> _Floats:
     """Correlate pairs of thumbnails after a small shift, stretch, turn and change of light.
 
     Args:
@@ -198,59 +223,15 @@ def likeness(one: Thumbs, other: Thumbs) -> Floats:
     return result
 
 
-def alike(
-    pairs: NDArray[np.intp], thumbs: Callable[[NDArray[np.intp]], Thumbs], coarse: Floats, bound: float
-) -> NDArray[np.bool_]:
-    """Say of pairs of images whether their likeness reaches a bound.
-
-    Args:
-        pairs: (M, 2) rows of images.
-        thumbs: Gives the thumbnails of some rows.
-        coarse: `coarse_views` of all images, by which most pairs are refused at little cost.
-        bound: Least likeness.
-
-    Returns:
-        (M,) bool.
-    """
-    # Coarse views are projections, so they are never farther apart than the thumbnails: |a - b|^2 = 2 - 2 r.
-    apart = np.square(coarse[pairs[:, 0]] - coarse[pairs[:, 1]]).sum(axis=1)
-    found = apart <= 2 - 2 * PLAIN + 1e-4
-    left = np.flatnonzero(found)
-    for start in range(0, len(left), _COMPARED):
-        batch = left[start : start + _COMPARED]
-        one, other = pairs[batch].T
-        found[batch] = likeness(thumbs(one), thumbs(other)) >= bound
-    return found
-
-
-def coarse_views(count: int, thumbs: Callable[[NDArray[np.intp]], Thumbs]) -> Floats:
-    """Project the normalised thumbnails of `count` images onto blocks: (count, 16) float32."""
-    size = THUMB // _BLOCKS
-    views = np.empty((count, _BLOCKS * _BLOCKS), np.float32)
-    for start in range(0, count, _COMPARED):
-        rows = np.arange(start, min(start + _COMPARED, count))
-        blocks = _normalised(thumbs(rows)).reshape(len(rows), _BLOCKS, size, _BLOCKS, size)
-        views[rows] = blocks.sum(axis=(2, 4)).reshape(len(rows), -1) / size  # of orthonormal blocks
-    return views
-
-
-def _normalised(thumbs: Thumbs) -> Floats:
-    """Give each thumbnail mean 0 and length 1; one without any contrast stays 0."""
-    values = thumbs.astype(np.float32)
-    values -= values.mean(axis=(1, 2), keepdims=True)
-    length = np.sqrt(np.square(values).sum(axis=(1, 2), keepdims=True))
-    return values / np.maximum(length, 1e-6)
-
-
-def _fitted(one: Floats, other: Floats) -> Floats:
+def _fitted(one: _Floats, other: _Floats) -> _Floats:
     """Return 1 - (what is left of the difference) / 2 (the mean), squared lengths within the edge, (M,)."""
     mean = (one + other) / 2
     down, across = np.gradient(mean, axis=(1, 2))
     axis = np.linspace(-1, 1, mean.shape[1], dtype=np.float32)
     slopes: list[Any] = [down, across]
     slopes += [slope * place for slope in (down, across) for place in (axis, axis[:, None])]
-    inner = (slice(None), slice(_EDGE, -_EDGE), slice(_EDGE, -_EDGE))
-    basis = np.empty((len(mean), len(slopes) + 2, (mean.shape[1] - 2 * _EDGE) ** 2), np.float32)
+    inner = (slice(None), slice(_FIT_EDGE, -_FIT_EDGE), slice(_FIT_EDGE, -_FIT_EDGE))
+    basis = np.empty((len(mean), len(slopes) + 2, (mean.shape[1] - 2 * _FIT_EDGE) ** 2), np.float32)
     basis[:, 1] = 1
     for place, term in zip((0, 2, 3, 4, 5, 6, 7), (mean, *slopes), strict=True):
         basis[:, place] = term[inner].reshape(len(mean), -1)
@@ -263,3 +244,22 @@ def _fitted(one: Floats, other: Floats) -> Floats:
     shown = basis[:, 0] - basis[:, 0].mean(axis=1, keepdims=True)
     energy = np.maximum(np.square(shown).sum(axis=1), 1e-6)
     return (1 - np.square(left).sum(axis=1) / (2 * energy)).astype(np.float32)
+
+
+def coarse_views(count: int, thumbs: Callable[[_RowArray], _Thumbs]) -> _Floats:
+    """Project the normalised thumbnails of `count` images onto blocks: (count, 16) float32."""
+    size = THUMB // _COARSE_SIDE
+    views = np.empty((count, _COARSE_SIDE * _COARSE_SIDE), np.float32)
+    for start in range(0, count, _THUMBS_AT_ONCE):
+        rows = np.arange(start, min(start + _THUMBS_AT_ONCE, count))
+        blocks = _normalised(thumbs(rows)).reshape(len(rows), _COARSE_SIDE, size, _COARSE_SIDE, size)
+        views[rows] = blocks.sum(axis=(2, 4)).reshape(len(rows), -1) / size  # of orthonormal blocks
+    return views
+
+
+def _normalised(thumbs: _Thumbs) -> _Floats:
+    """Give each thumbnail mean 0 and length 1; one without any contrast stays 0."""
+    values = thumbs.astype(np.float32)
+    values -= values.mean(axis=(1, 2), keepdims=True)
+    length = np.sqrt(np.square(values).sum(axis=(1, 2), keepdims=True))
+    return values / np.maximum(length, 1e-6)

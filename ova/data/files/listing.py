@@ -51,6 +51,43 @@ def images_on_disk(root: Path, below: str = "") -> Iterable[str]:
                 yield start + name
 
 
+def class_root(root: Path) -> Path:
+    """Return the folder that holds the class folders: deeper than `root` where that has one folder only.
+
+    Raises:
+        DataError: A folder cannot be listed.
+    """
+    try:
+        while (inner := _only_folder(root)) is not None and any(map(_is_folder, inner.iterdir())):
+            if _holds_images(inner):
+                break
+            root = inner
+    except OSError as error:
+        raise unlisted(error) from error
+    return root
+
+
+def _only_folder(folder: Path) -> Path | None:
+    """Return the one folder in a folder that holds no images; links do not count."""
+    found = [path for path in folder.iterdir() if _is_folder(path)]
+    return found[0] if len(found) == 1 and not found[0].is_symlink() and not _holds_images(folder) else None
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not _is_hidden(path.name)
+
+
+def _holds_images(folder: Path) -> bool:
+    return any(
+        path.name.lower().endswith(IMAGE_SUFFIXES) and not _is_hidden(path.name) for path in folder.iterdir()
+    )
+
+
+def unlisted(error: OSError) -> DataError:
+    """Say that a folder cannot be listed."""
+    return DataError(f"{error.filename}: cannot be listed ({error.strerror}); correct root")
+
+
 def folders_in_archive(archive: Archive, prefix: str) -> Mapping[str, Iterable[str]]:
     """Return the images below every folder that lies in the folder `prefix` of an archive ("": at its top).
 
@@ -92,43 +129,6 @@ def image_folders(archive: Archive) -> set[str]:
 def images_in(archive: Archive) -> Iterable[str]:
     """Return the names of the images in an archive, without hidden ones."""
     return (name for name in archive.files if name.lower().endswith(IMAGE_SUFFIXES) and not _is_hidden(name))
-
-
-def class_root(root: Path) -> Path:
-    """Return the folder that holds the class folders: deeper than `root` where that has one folder only.
-
-    Raises:
-        DataError: A folder cannot be listed.
-    """
-    try:
-        while (inner := _only_folder(root)) is not None and any(map(_is_folder, inner.iterdir())):
-            if _holds_images(inner):
-                break
-            root = inner
-    except OSError as error:
-        raise unlisted(error) from error
-    return root
-
-
-def unlisted(error: OSError) -> DataError:
-    """Say that a folder cannot be listed."""
-    return DataError(f"{error.filename}: cannot be listed ({error.strerror}); correct root")
-
-
-def _only_folder(folder: Path) -> Path | None:
-    """Return the one folder in a folder that holds no images; links do not count."""
-    found = [path for path in folder.iterdir() if _is_folder(path)]
-    return found[0] if len(found) == 1 and not found[0].is_symlink() and not _holds_images(folder) else None
-
-
-def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not _is_hidden(path.name)
-
-
-def _holds_images(folder: Path) -> bool:
-    return any(
-        path.name.lower().endswith(IMAGE_SUFFIXES) and not _is_hidden(path.name) for path in folder.iterdir()
-    )
 
 
 def _is_hidden(path: str) -> bool:

@@ -5,16 +5,15 @@ Policy, the same everywhere:
 - JPEG and PNG, known by their first bytes, not by the file name; one frame; at most 64 MiB, 50 megapixels
   and 65,535 pixels a side, checked from the header before anything is decoded.
 - A file that does not decode to its end is refused, never filled up.
-- A JPEG without a flaw is read by simplejpeg, with the same pixels; Pillow reads all else.
+- A JPEG without a flaw is read by simplejpeg where that is installed, with the same pixels; Pillow reads all
+  else. Both call libjpeg-turbo, but Pillow keeps four bytes a pixel, and copies them twice on their way to an
+  array: a third of the time of decoding a photograph.
 - A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size where the dataset says so (`draft_side`).
 - EXIF orientation is applied. Colour profiles and gamma chunks are ignored.
 - Transparent pixels are laid over black. Palette, 1-bit and CMYK images become RGB or grey.
 - 16-bit grey is divided by its white level and rounded half up; a value above it is refused, never clipped.
   16-bit colour and 16-bit grey with alpha are refused: Pillow would drop the lower 8 bits without a word.
 - Grey from colour is the ITU-R 601 luma; colour from grey repeats it.
-
-Pillow and simplejpeg both call libjpeg-turbo. Pillow keeps four bytes a pixel, and copies them twice on their
-way to an array: a third of the time of decoding a photograph.
 """
 
 from __future__ import annotations
@@ -37,9 +36,9 @@ from ova.data.files.read import MAX_IMAGE_BYTES, read_image, too_large
 from ova.data.images.colour import to_channels
 from ova.errors import DataError
 
-MAX_PIXELS = 50_000_000
-MAX_SIDE = 65_535
-DEFAULT_WHITE_LEVEL = 65_535
+_MAX_PIXELS = 50_000_000
+_MAX_SIDE = 65_535
+_DEFAULT_WHITE_LEVEL = 65_535
 
 _ORIENTATION_TAG = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)
@@ -47,8 +46,10 @@ _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_DEPTH_AND_COLOUR = slice(24, 26)
 # Bit depth 16 with colour type RGB, grey + alpha, RGBA.
 _PNG_DEEP = (b"\x10\x02", b"\x10\x04", b"\x10\x06")
-_COLOURS = {"L": "GRAY", "RGB": "RGB"}
-_INSTALLED = find_spec("simplejpeg") is not None  # a machine that only predicts may have Pillow alone
+
+# A machine that only predicts may have Pillow alone.
+_SIMPLEJPEG_INSTALLED = find_spec("simplejpeg") is not None
+_SIMPLEJPEG_COLOURS = {"L": "GRAY", "RGB": "RGB"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +96,7 @@ def decode_bytes(content: bytes, *, white_level: int | None = None, draft_side: 
     """Decode one image into the channels that it has, as `decode_image` does; its errors do not name it."""
     image = _open(content)
     width, height = image.size
-    pixels = _decode(image, content, white_level or DEFAULT_WHITE_LEVEL, draft_side)
+    pixels = _decode(image, content, white_level or _DEFAULT_WHITE_LEVEL, draft_side)
     orientation = _orientation(image)
     if orientation in _SIDEWAYS:
         width, height = height, width
@@ -121,6 +122,25 @@ def _open(content: bytes) -> ImageFile:
         return image
 
 
+def _not_an_image(content: bytes) -> str:
+    if not content:
+        return "is empty (0 bytes); replace the file"
+    return f"is neither JPEG nor PNG (it begins with {content[:8]!r}); convert or remove it"
+
+
+def _check_header(image: ImageFile, content: bytes) -> None:
+    width, height = image.size
+    if width * height > _MAX_PIXELS or max(width, height) > _MAX_SIDE:
+        raise DataError(
+            f"has {width} x {height} pixels, the limit is {_MAX_PIXELS:,} in all and {_MAX_SIDE:,} a side; "
+            "make it smaller"
+        )
+    if getattr(image, "n_frames", 1) > 1:
+        raise DataError("is animated; save the one frame that you want")
+    if isinstance(image, PngImageFile) and content[_PNG_DEPTH_AND_COLOUR] in _PNG_DEEP:
+        raise DataError("has 16 bits a channel in colour or with alpha; save it as 8-bit, or as 16-bit grey")
+
+
 def _decode(image: ImageFile, content: bytes, white_level: int, draft_side: int | None) -> NDArray[np.uint8]:
     """Decode the whole image into (height, width), (height, width, 1) or (height, width, 3), as it lies."""
     with _damage_told(image.format):
@@ -134,28 +154,29 @@ def _decode(image: ImageFile, content: bytes, white_level: int, draft_side: int 
     return _grey_or_rgb(image, white_level)
 
 
-@contextmanager
-def _damage_told(kind: str | None) -> Iterator[None]:
-    """Turn whatever Pillow says of a damaged file into one line: it lets many kinds of errors through."""
+def decode_sound_jpeg(content: bytes, header: JpegImageFile) -> NDArray[np.uint8] | None:
+    """Decode a grey or RGB JPEG about which libjpeg-turbo has nothing to say, not even a warning.
+
+    Args:
+        content: The whole file.
+        header: The same file as Pillow opened it, with its draft chosen, its pixels not yet loaded.
+
+    Returns:
+        (height, width, 1 or 3) uint8 of the size of `header`, bit for bit what Pillow decodes. None for any
+        other file, so that what is accepted, and as what, is Pillow's to say.
+    """
+    colours, (width, height) = _SIMPLEJPEG_COLOURS.get(header.mode), header.size
+    if colours is None or not _SIMPLEJPEG_INSTALLED:
+        return None
+    from simplejpeg import decode_jpeg, decode_jpeg_header
+
     try:
-        yield
-    except (DataError, MemoryError):
-        raise
-    except Exception as error:
-        raise DataError(f"is a damaged or cut-off {kind} ({_one_line(error)}); replace the file") from error
-
-
-def _check_header(image: ImageFile, content: bytes) -> None:
-    width, height = image.size
-    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
-        raise DataError(
-            f"has {width} x {height} pixels, the limit is {MAX_PIXELS:,} in all and {MAX_SIDE:,} a side; "
-            "make it smaller"
-        )
-    if getattr(image, "n_frames", 1) > 1:
-        raise DataError("is animated; save the one frame that you want")
-    if isinstance(image, PngImageFile) and content[_PNG_DEPTH_AND_COLOUR] in _PNG_DEEP:
-        raise DataError("has 16 bits a channel in colour or with alpha; save it as 8-bit, or as 16-bit grey")
+        # Pillow has held this size against the limits. Another reader may find another one in a crafted file.
+        if decode_jpeg_header(content, min_height=height, min_width=width)[:2] != (height, width):
+            return None
+        return decode_jpeg(content, colours, min_height=height, min_width=width)
+    except ValueError:
+        return None
 
 
 def _grey_or_rgb(image: Image.Image, white_level: int) -> NDArray[np.uint8]:
@@ -191,6 +212,21 @@ def _over_black(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return ((pixels[:, :, :-1] * alpha + 127) // 255).astype(np.uint8)
 
 
+@contextmanager
+def _damage_told(kind: str | None) -> Iterator[None]:
+    """Turn whatever Pillow says of a damaged file into one line: it lets many kinds of errors through."""
+    try:
+        yield
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:
+        raise DataError(f"is a damaged or cut-off {kind} ({_one_line(error)}); replace the file") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_ORIENTATION_TAG, 1))
@@ -210,38 +246,3 @@ def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
         8: lambda: np.rot90(pixels),
     }
     return turned[orientation]() if orientation in turned else pixels
-
-
-def _not_an_image(content: bytes) -> str:
-    if not content:
-        return "is empty (0 bytes); replace the file"
-    return f"is neither JPEG nor PNG (it begins with {content[:8]!r}); convert or remove it"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def decode_sound_jpeg(content: bytes, header: JpegImageFile) -> NDArray[np.uint8] | None:
-    """Decode a grey or RGB JPEG about which libjpeg-turbo has nothing to say, not even a warning.
-
-    Args:
-        content: The whole file.
-        header: The same file as Pillow opened it, with its draft chosen, its pixels not yet loaded.
-
-    Returns:
-        (height, width, 1 or 3) uint8 of the size of `header`, bit for bit what Pillow decodes. None for any
-        other file, so that what is accepted, and as what, is Pillow's to say.
-    """
-    colours, (width, height) = _COLOURS.get(header.mode), header.size
-    if colours is None or not _INSTALLED:
-        return None
-    from simplejpeg import decode_jpeg, decode_jpeg_header
-
-    try:
-        # Pillow has held this size against the limits. Another reader may find another one in a crafted file.
-        if decode_jpeg_header(content, min_height=height, min_width=width)[:2] != (height, width):
-            return None
-        return decode_jpeg(content, colours, min_height=height, min_width=width)
-    except ValueError:
-        return None

@@ -3,9 +3,9 @@
 A store is named by the digest of what it holds, shared by every head, fold and later run, and read by index.
 In it are `pixels-000.bin`, `pixels-001.bin`, ..., `rows.safetensors` (which image is where) and `index.json`.
 
-A mapped file counts as resident memory as it is read, kills the process when the disk fails, and on a cold
-disk is read page by page. Plain reads do none of that, and the system is told first of all rows that are
-wanted, so that it fetches them side by side.
+Files of pixels are read, not mapped. A mapped file counts as resident memory as it is read, kills the process
+when the disk fails, and on a cold disk is read page by page. Plain reads do none of that, and the system is
+told first of all rows that are wanted, so that it fetches them side by side.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ from ova.storage import (
 
 # Part of every store's digest: raised when decoding or resizing changes any pixel, or the form of the files.
 PIXEL_FORMAT = 2
-SHARD_BYTES = 64 * 2**30
-_KEY = 16
+_SHARD_BYTES = 64 * 2**30
+_KEY_BYTES = 16  # of the SHA-256 of the name of an image
 
 
 @dataclass(frozen=True)
@@ -121,10 +121,105 @@ class PixelStore:
         return pixels
 
 
-def store_digest(spec: StoreSpec, facts: Sequence[ImageFacts]) -> str:
-    """Name a store by its form and the content of its images."""
-    content = sorted((fact.image, fact.pixels_blake3) for fact in facts)
-    return digest_json([PIXEL_FORMAT, asdict(spec), content])
+def _open_shard(path: Path, spec: StoreSpec, count: int) -> PixelFile:
+    if not path.is_file() or path.stat().st_size != count * spec.row_bytes:
+        raise ArtefactError(f"{path} has the wrong size; remove {path.parent} and run again")
+    return PixelFile(path, spec.row_bytes)
+
+
+class PixelFile:
+    """A file of pixels, a row per image; safe in several threads."""
+
+    def __init__(self, path: Path, row_bytes: int) -> None:
+        self._file = path.open("rb", buffering=0)
+        self._row_bytes = row_bytes
+        self._lock = Lock()
+        weakref.finalize(self, self._file.close)
+
+    def announce(self, rows: Iterable[int]) -> None:
+        """Tell the system that rows will be read soon."""
+        if hasattr(os, "posix_fadvise"):
+            number = self._file.fileno()
+            for row in rows:
+                os.posix_fadvise(number, row * self._row_bytes, self._row_bytes, os.POSIX_FADV_WILLNEED)
+
+    def read_into(self, row: int, out: NDArray[np.uint8]) -> None:
+        """Read one row into a contiguous array of its size.
+
+        Raises:
+            OSError: The disk failed, or the file ended early.
+        """
+        view, start = out.data.cast("B"), row * self._row_bytes
+        while view:
+            if hasattr(os, "preadv"):
+                count = os.preadv(self._file.fileno(), [view], start)
+            else:
+                with self._lock:
+                    self._file.seek(start)
+                    count = self._file.readinto(view)
+            if not count:
+                raise OSError(f"{self._file.name} ended early")
+            view, start = view[count:], start + count
+
+
+@dataclass(frozen=True, eq=False)
+class ImageRows:
+    """The rows of n images.
+
+    Attributes:
+        keys: (n,) S16, the first 128 bits of the SHA-256 of every name, sorted.
+        row: (n,) int64, the row of each.
+    """
+
+    keys: NDArray[np.bytes_]
+    row: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, images: Sequence[str]) -> ImageRows:
+        """Number images in the order given."""
+        keys = _keys(images)
+        order = np.argsort(keys, kind="stable")
+        return cls(keys[order], order.astype(np.int64))
+
+    @classmethod
+    def read(cls, path: Path) -> ImageRows:
+        """Read what `write` wrote.
+
+        Raises:
+            ArtefactError: It is missing or damaged.
+        """
+        tensors, _ = read_tensors(path)
+        try:
+            return cls(tensors["keys"].reshape(-1, _KEY_BYTES).view(f"S{_KEY_BYTES}").ravel(), tensors["row"])
+        except (KeyError, ValueError) as error:
+            raise ArtefactError(f"{path} lists no images; remove {path.parent} and run again") from error
+
+    def write(self, path: Path) -> None:
+        """Write the rows as safetensors."""
+        write_tensors(path, {"keys": self.keys.view(np.uint8), "row": self.row})
+
+    def __len__(self) -> int:
+        """Return n."""
+        return len(self.row)
+
+    def find(self, images: Sequence[str]) -> NDArray[np.intp]:
+        """Return the rows of named images.
+
+        Raises:
+            KeyError: There is no such image.
+        """
+        wanted = _keys(images)
+        places = np.searchsorted(self.keys, wanted).clip(max=max(len(self) - 1, 0))
+        strange = self.keys[places] != wanted if len(self) else np.ones(len(wanted), np.bool_)
+        if strange.any():
+            raise KeyError(images[int(np.argmax(strange))])
+        return self.row[places].astype(np.intp)
+
+
+def _keys(images: Iterable[str]) -> NDArray[np.bytes_]:
+    return np.frombuffer(
+        b"".join(hashlib.sha256(image.encode()).digest()[:_KEY_BYTES] for image in images), f"S{_KEY_BYTES}"
+    )
 
 
 def prepare_stores(
@@ -137,7 +232,7 @@ def prepare_stores(
     decoding: Decoding = Decoding(),  # noqa: B008 (immutable)
     measure_store: PixelMeasureStore | None = None,
     progress: Progress | None = None,
-    shard_bytes: int = SHARD_BYTES,
+    shard_bytes: int = _SHARD_BYTES,
 ) -> tuple[list[ImageFacts], dict[StoreSpec, PixelStore]]:
     """Return facts and stores of all images, decoding each at most once.
 
@@ -164,6 +259,12 @@ def prepare_stores(
     if wanted or len(facts) < len(images):
         facts = _build(files, images, wanted, folder, decoding, measure_store, progress, shard_bytes)
     return facts, {spec: PixelStore(folder / store_digest(spec, facts)) for spec in specs}
+
+
+def store_digest(spec: StoreSpec, facts: Sequence[ImageFacts]) -> str:
+    """Name a store by its form and the content of its images."""
+    content = sorted((fact.image, fact.pixels_blake3) for fact in facts)
+    return digest_json([PIXEL_FORMAT, asdict(spec), content])
 
 
 def _build(
@@ -200,7 +301,7 @@ def _build(
 
 @dataclass(frozen=True)
 class _Writer:
-    """Puts every image into a store under construction: a `Look`."""
+    """Puts every image into a store under construction: a `PixelMeasure`."""
 
     folder: Path
     spec: StoreSpec
@@ -229,104 +330,3 @@ def _shards(folder: Path, count: int, shard_rows: int) -> list[tuple[Path, int]]
 
 def _shard(folder: Path, number: int) -> Path:
     return folder / f"pixels-{number:03d}.bin"
-
-
-def _open_shard(path: Path, spec: StoreSpec, count: int) -> PixelFile:
-    if not path.is_file() or path.stat().st_size != count * spec.row_bytes:
-        raise ArtefactError(f"{path} has the wrong size; remove {path.parent} and run again")
-    return PixelFile(path, spec.row_bytes)
-
-
-@dataclass(frozen=True, eq=False)
-class ImageRows:
-    """The rows of n images.
-
-    Attributes:
-        keys: (n,) S16, the first 128 bits of the SHA-256 of every name, sorted.
-        row: (n,) int64, the row of each.
-    """
-
-    keys: NDArray[np.bytes_]
-    row: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, images: Sequence[str]) -> ImageRows:
-        """Number images in the order given."""
-        keys = _keys(images)
-        order = np.argsort(keys, kind="stable")
-        return cls(keys[order], order.astype(np.int64))
-
-    @classmethod
-    def read(cls, path: Path) -> ImageRows:
-        """Read what `write` wrote.
-
-        Raises:
-            ArtefactError: It is missing or damaged.
-        """
-        tensors, _ = read_tensors(path)
-        try:
-            return cls(tensors["keys"].reshape(-1, _KEY).view(f"S{_KEY}").ravel(), tensors["row"])
-        except (KeyError, ValueError) as error:
-            raise ArtefactError(f"{path} lists no images; remove {path.parent} and run again") from error
-
-    def write(self, path: Path) -> None:
-        """Write the rows as safetensors."""
-        write_tensors(path, {"keys": self.keys.view(np.uint8), "row": self.row})
-
-    def __len__(self) -> int:
-        """Return n."""
-        return len(self.row)
-
-    def find(self, images: Sequence[str]) -> NDArray[np.intp]:
-        """Return the rows of named images.
-
-        Raises:
-            KeyError: There is no such image.
-        """
-        wanted = _keys(images)
-        places = np.searchsorted(self.keys, wanted).clip(max=max(len(self) - 1, 0))
-        strange = self.keys[places] != wanted if len(self) else np.ones(len(wanted), np.bool_)
-        if strange.any():
-            raise KeyError(images[int(np.argmax(strange))])
-        return self.row[places].astype(np.intp)
-
-
-def _keys(images: Iterable[str]) -> NDArray[np.bytes_]:
-    return np.frombuffer(
-        b"".join(hashlib.sha256(image.encode()).digest()[:_KEY] for image in images), f"S{_KEY}"
-    )
-
-
-class PixelFile:
-    """A file of rows; safe in several threads."""
-
-    def __init__(self, path: Path, row_bytes: int) -> None:
-        self._file = path.open("rb", buffering=0)
-        self._row_bytes = row_bytes
-        self._lock = Lock()
-        weakref.finalize(self, self._file.close)
-
-    def announce(self, rows: Iterable[int]) -> None:
-        """Tell the system that rows will be read soon."""
-        if hasattr(os, "posix_fadvise"):
-            number = self._file.fileno()
-            for row in rows:
-                os.posix_fadvise(number, row * self._row_bytes, self._row_bytes, os.POSIX_FADV_WILLNEED)
-
-    def read_into(self, row: int, out: NDArray[np.uint8]) -> None:
-        """Read one row into a contiguous array of its size.
-
-        Raises:
-            OSError: The disk failed, or the file ended early.
-        """
-        view, start = out.data.cast("B"), row * self._row_bytes
-        while view:
-            if hasattr(os, "preadv"):
-                count = os.preadv(self._file.fileno(), [view], start)
-            else:
-                with self._lock:
-                    self._file.seek(start)
-                    count = self._file.readinto(view)
-            if not count:
-                raise OSError(f"{self._file.name} ended early")
-            view, start = view[count:], start + count

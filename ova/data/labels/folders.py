@@ -17,7 +17,7 @@ from ova.data.labels.table import LeftOut
 from ova.errors import DataError, first_few
 from ova.recipes import nearest
 
-_SPLIT = re.compile(
+_PROVIDER_SPLIT = re.compile(
     r"(?:train|training|test|testing|val|valid|validation|dev|eval|evaluation)(?:[ _-]?(?:set|data|images))?",
     re.IGNORECASE,
 )
@@ -120,7 +120,7 @@ def provider_splits(folders: Mapping[str, Iterable[str]]) -> list[str]:
     Raises:
         DataError: One of them cannot be listed.
     """
-    if not all(_SPLIT.fullmatch(name) for name in folders):
+    if not all(_PROVIDER_SPLIT.fullmatch(name) for name in folders):
         return []
     try:
         listed = {name: list(images) for name, images in folders.items()}

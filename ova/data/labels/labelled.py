@@ -1,4 +1,4 @@
-"""What every form of labels is read as, with one entry per image."""
+"""What every form of labels is read as, and how it comes to one entry per image."""
 
 from __future__ import annotations
 
@@ -36,24 +36,6 @@ class Labelled:
     left_out: tuple[LeftOut, ...] = ()
 
 
-def first_rows(owners: NDArray[np.intp], count: int) -> NDArray[np.intp]:
-    """Return the first row of each of `count` images, given the image of every row (-1: none)."""
-    first = np.full(count, -1, np.intp)
-    rows = np.flatnonzero(owners >= 0)[::-1]
-    first[owners[rows]] = rows
-    return first
-
-
-def refuse_unknown(source: Path | str, dropped: set[str], known: set[str]) -> None:
-    """Refuse names of `drop_classes` that are no class, with those that are near.
-
-    Raises:
-        DataError: There is such a name.
-    """
-    for name in sorted(dropped - known):
-        raise DataError(f"{source}: drop_classes names {name!r}, which is no class{nearest(name, known)}")
-
-
 def pool(labelled: Labelled, sheet: LabelSheet, ledger: Ledger) -> Labelled:
     """Keep the first entry of every image.
 
@@ -80,7 +62,7 @@ def pool(labelled: Labelled, sheet: LabelSheet, ledger: Ledger) -> Labelled:
     known = image_of[first] * (len(starts) + 1) + table_of[first]
     same_table = np.isin(pairs, known)
     same_table[repeats(pairs)] = True
-    _report(sheet, row_of[again], row_of[earlier], equal, same_table, ledger)
+    _report_repeats(sheet, row_of[again], row_of[earlier], equal, same_table, ledger)
     shared = int(np.sum(equal & ~same_table))
     left_out = (LeftOut("images of an earlier table, with the same labels", shared, len(images), "entries"),)
     return replace(
@@ -92,7 +74,7 @@ def pool(labelled: Labelled, sheet: LabelSheet, ledger: Ledger) -> Labelled:
     )
 
 
-def _report(
+def _report_repeats(
     sheet: LabelSheet,
     rows: NDArray[np.intp],
     earlier: NDArray[np.intp],
@@ -132,3 +114,21 @@ def _report(
             for at in wrong.tolist()
         ),
     )
+
+
+def first_rows(owners: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+    """Return the first row of each of `count` images, given the image of every row (-1: none)."""
+    first = np.full(count, -1, np.intp)
+    rows = np.flatnonzero(owners >= 0)[::-1]
+    first[owners[rows]] = rows
+    return first
+
+
+def refuse_unknown(source: Path | str, dropped: set[str], known: set[str]) -> None:
+    """Refuse names of `drop_classes` that are no class, with those that are near.
+
+    Raises:
+        DataError: There is such a name.
+    """
+    for name in sorted(dropped - known):
+        raise DataError(f"{source}: drop_classes names {name!r}, which is no class{nearest(name, known)}")

@@ -46,6 +46,21 @@ def look_for(images: Texts, files: ImageFiles) -> Presence:
     return Presence(missing, _twins([images[row] for row in missing], listed), unnamed)
 
 
+def _within(values: NDArray[np.int64], pool: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell which values are in the pool, as `np.isin` does, in a quarter of its memory."""
+    if not len(pool):
+        return np.zeros(len(values), bool)
+    ordered = np.sort(pool)
+    return ordered[np.searchsorted(ordered, values).clip(max=len(pool) - 1)] == values
+
+
+def _twins(missing: list[str], listed: Texts) -> dict[str, str]:
+    by_folded = {folded(image): image for image in missing}
+    if not by_folded:
+        return {}
+    return {by_folded[key]: name for name in listed if (key := folded(name)) in by_folded}
+
+
 def report_missing(
     images: Texts,
     missing: NDArray[np.intp],
@@ -76,6 +91,11 @@ def report_missing(
     )
 
 
+def _hint(image: str, presence: Presence) -> str:
+    twin = presence.twins.get(image)
+    return f" ({twin} is there: it differs by {difference(image, twin)} only)" if twin else ""
+
+
 def _advice(files: ImageFiles, image: str) -> str:
     """Say what else may be wrong than the table, as those say who know what the images lie in."""
     if files.source.is_dir():
@@ -85,26 +105,6 @@ def _advice(files: ImageFiles, image: str) -> str:
     except DataError as error:
         return str(error).rpartition("; ")[2]
     return "correct archive"
-
-
-def _hint(image: str, presence: Presence) -> str:
-    twin = presence.twins.get(image)
-    return f" ({twin} is there: it differs by {difference(image, twin)} only)" if twin else ""
-
-
-def _twins(missing: list[str], listed: Texts) -> dict[str, str]:
-    by_folded = {folded(image): image for image in missing}
-    if not by_folded:
-        return {}
-    return {by_folded[key]: name for name in listed if (key := folded(name)) in by_folded}
-
-
-def _within(values: NDArray[np.int64], pool: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Tell which values are in the pool, as `np.isin` does, in a quarter of its memory."""
-    if not len(pool):
-        return np.zeros(len(values), bool)
-    ordered = np.sort(pool)
-    return ordered[np.searchsorted(ordered, values).clip(max=len(pool) - 1)] == values
 
 
 def report_twins(images: Texts, where: Callable[[int], str], ledger: Ledger) -> None:

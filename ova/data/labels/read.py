@@ -126,82 +126,6 @@ def _read_tables(recipe: DatasetRecipe, root: Path, files: ImageFiles, ledger: L
     return _Read(sheet.name, labelled, Texts.of(labelled.images), first, sheet)
 
 
-def _read_folders(recipe: DatasetRecipe, root: Path, files: ImageFiles) -> _Read:
-    folders, others = files.class_folders(), ()
-    if recipe.pooled_folders:
-        folders, others = pool_folders(files.source, folders, recipe.pooled_folders)
-    labelled = from_folders(files.source, folders, recipe.drop_classes)
-    labelled = replace(labelled, left_out=(*others, *labelled.left_out))
-    if (names := _label_names(recipe, root, files).get("")) is not None:
-        if nameless := [repr(label) for label in labelled.labels if label not in names]:
-            raise DataError(f"{files.source}: label_names has no name for the folders {first_few(nameless)}")
-        labelled = replace(labelled, labels=[names[label] for label in labelled.labels])
-    return _Read(str(files.source), labelled, Texts.of(labelled.images), labelled.owners)
-
-
-def _label_names(recipe: DatasetRecipe, root: Path, files: ImageFiles) -> dict[str, dict[str, str]]:
-    """Read the names of the codes, by class column; under "" those of any column."""
-    named = recipe.label_names or {}
-    return {column: read_label_names(find_table(files, root, name)) for column, name in named.items()}
-
-
-def _check_labels(source: str, labels: Sequence[str]) -> None:
-    if not labels:
-        raise DataError(f"{source}: no labels are left; check label_columns, the classes and drop_classes")
-    if strange := [repr(label) for label in labels if _CONTROL.search(label)]:
-        raise DataError(f"{source}: control characters in the labels {first_few(strange)}; rename them")
-    if twice := [repr(label) for label, count in Counter(labels).items() if count > 1]:
-        raise DataError(f"{source}: two labels have the name {first_few(twice)}; rename one of them")
-
-
-def _groups(recipe: DatasetRecipe, read: _Read, ledger: Ledger) -> Texts:
-    if recipe.group is None:
-        return read.images
-    if read.sheet is not None and read.sheet.groups is not None:
-        return groups_by_column(read.sheet, read.sheet.groups, read.labelled.owners, read.first, ledger)
-    return groups_by_pattern(read.source, recipe.group.pattern or "", read.images)
-
-
-def _look(
-    recipe: DatasetRecipe, read: _Read, files: ImageFiles, unwanted: NDArray[np.intp], ledger: Ledger
-) -> Presence:
-    """Look for the images of a table whose paths are sound; those of class folders have just been listed."""
-    bad = read.sheet.refused if read.sheet else ()
-    refused = np.isin(read.first, sorted(bad)) if bad else None
-    rows = np.arange(len(read.images)) if refused is None else np.flatnonzero(~refused)
-    presence = look_for(read.images if refused is None else read.images.take(rows), files)
-    missing = np.setdiff1d(rows[presence.missing], unwanted)
-    if len(missing) > recipe.allow_missing:
-        report_missing(read.images, missing, presence, read.where, files, ledger)
-    return presence._replace(missing=missing)
-
-
-def _leave_out(
-    table: LabelTable,
-    unwanted: NDArray[np.intp],
-    excluded: Mapping[str, Exclusion],
-    missing: NDArray[np.intp],
-    source: str,
-) -> LabelTable:
-    """Leave out images that a person excludes, images that are not there and images without any label."""
-    there = np.ones(len(table.images), bool)
-    there[unwanted] = there[missing] = False
-    known = (table.values != UNKNOWN).any(axis=1)
-    counts = {
-        EXCLUDED: len(unwanted),
-        "not there": len(missing),
-        "without any label": np.sum(there & ~known),
-    }
-    left_out = [LeftOut(why, int(count), len(there)) for why, count in counts.items() if count]
-    table = note_exclusions(table, unwanted, excluded)
-    if not left_out:
-        return table
-    rows = np.flatnonzero(there & known)
-    if not len(rows):
-        raise DataError(f"{source}: no image is left: {'; '.join(left.line() for left in left_out)}")
-    return replace(table.subset(rows), left_out=(*table.left_out, *left_out))
-
-
 def choose_columns(
     recipe: DatasetRecipe, name: str, header: Sequence[str], first: Columns | None = None
 ) -> Columns:
@@ -236,3 +160,79 @@ def _only(name: str, columns: Sequence[str]) -> tuple[str, ...]:
     if len(columns) != 1:
         raise DataError(f"{name}: the class may be any of {first_few(list(columns))}; set class_column")
     return tuple(columns)
+
+
+def _read_folders(recipe: DatasetRecipe, root: Path, files: ImageFiles) -> _Read:
+    folders, others = files.class_folders(), ()
+    if recipe.pooled_folders:
+        folders, others = pool_folders(files.source, folders, recipe.pooled_folders)
+    labelled = from_folders(files.source, folders, recipe.drop_classes)
+    labelled = replace(labelled, left_out=(*others, *labelled.left_out))
+    if (names := _label_names(recipe, root, files).get("")) is not None:
+        if nameless := [repr(label) for label in labelled.labels if label not in names]:
+            raise DataError(f"{files.source}: label_names has no name for the folders {first_few(nameless)}")
+        labelled = replace(labelled, labels=[names[label] for label in labelled.labels])
+    return _Read(str(files.source), labelled, Texts.of(labelled.images), labelled.owners)
+
+
+def _label_names(recipe: DatasetRecipe, root: Path, files: ImageFiles) -> dict[str, dict[str, str]]:
+    """Read the names of the codes, by class column; under "" those of any column."""
+    named = recipe.label_names or {}
+    return {column: read_label_names(find_table(files, root, name)) for column, name in named.items()}
+
+
+def _groups(recipe: DatasetRecipe, read: _Read, ledger: Ledger) -> Texts:
+    if recipe.group is None:
+        return read.images
+    if read.sheet is not None and read.sheet.groups is not None:
+        return groups_by_column(read.sheet, read.sheet.groups, read.labelled.owners, read.first, ledger)
+    return groups_by_pattern(read.source, recipe.group.pattern or "", read.images)
+
+
+def _look(
+    recipe: DatasetRecipe, read: _Read, files: ImageFiles, unwanted: NDArray[np.intp], ledger: Ledger
+) -> Presence:
+    """Look for the images of a table whose paths are sound; those of class folders have just been listed."""
+    bad = read.sheet.refused if read.sheet else ()
+    refused = np.isin(read.first, sorted(bad)) if bad else None
+    rows = np.arange(len(read.images)) if refused is None else np.flatnonzero(~refused)
+    presence = look_for(read.images if refused is None else read.images.take(rows), files)
+    missing = np.setdiff1d(rows[presence.missing], unwanted)
+    if len(missing) > recipe.allow_missing:
+        report_missing(read.images, missing, presence, read.where, files, ledger)
+    return presence._replace(missing=missing)
+
+
+def _check_labels(source: str, labels: Sequence[str]) -> None:
+    if not labels:
+        raise DataError(f"{source}: no labels are left; check label_columns, the classes and drop_classes")
+    if strange := [repr(label) for label in labels if _CONTROL.search(label)]:
+        raise DataError(f"{source}: control characters in the labels {first_few(strange)}; rename them")
+    if twice := [repr(label) for label, count in Counter(labels).items() if count > 1]:
+        raise DataError(f"{source}: two labels have the name {first_few(twice)}; rename one of them")
+
+
+def _leave_out(
+    table: LabelTable,
+    unwanted: NDArray[np.intp],
+    excluded: Mapping[str, Exclusion],
+    missing: NDArray[np.intp],
+    source: str,
+) -> LabelTable:
+    """Leave out images that a person excludes, images that are not there and images without any label."""
+    there = np.ones(len(table.images), bool)
+    there[unwanted] = there[missing] = False
+    known = (table.values != UNKNOWN).any(axis=1)
+    counts = {
+        EXCLUDED: len(unwanted),
+        "not there": len(missing),
+        "without any label": np.sum(there & ~known),
+    }
+    left_out = [LeftOut(why, int(count), len(there)) for why, count in counts.items() if count]
+    table = note_exclusions(table, unwanted, excluded)
+    if not left_out:
+        return table
+    rows = np.flatnonzero(there & known)
+    if not len(rows):
+        raise DataError(f"{source}: no image is left: {'; '.join(left.line() for left in left_out)}")
+    return replace(table.subset(rows), left_out=(*table.left_out, *left_out))

@@ -15,22 +15,6 @@ from ova.recipes import nearest
 UNKNOWN = -1
 
 
-@dataclass(frozen=True)
-class LeftOut:
-    """What was left out of a label table, and how much of the whole that is."""
-
-    reason: str
-    """What it is: "without any label"."""
-    count: int
-    of: int
-    unit: str = "images"
-    """What is counted: images, rows, or entries, which are an image or a cell of a table."""
-
-    def line(self) -> str:
-        """Say it in one line: `12 of 2,000 images (0.6 %): without any label`."""
-        return f"{self.count:,} of {self.of:,} {self.unit} ({self.count / self.of:.1%}): {self.reason}"
-
-
 @dataclass(frozen=True, eq=False)
 class LabelTable:
     """What is known about n images and k labels.
@@ -99,3 +83,19 @@ class LabelTable:
             return []
         named = first_few(list(self.strangers), 3)
         return [f"data/exclude.csv names {len(self.strangers):,} images that are in no row: {named}"]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What was left out of a label table, and how much of the whole that is."""
+
+    reason: str
+    """What it is: "without any label"."""
+    count: int
+    of: int
+    unit: str = "images"
+    """What is counted: images, rows, or entries, which are an image or a cell of a table."""
+
+    def line(self) -> str:
+        """Say it in one line: `12 of 2,000 images (0.6 %): without any label`."""
+        return f"{self.count:,} of {self.of:,} {self.unit} ({self.count / self.of:.1%}): {self.reason}"

@@ -14,13 +14,13 @@ from ova.data.recipe import DatasetRecipe, SoftRule
 from ova.data.tables.label_sheet import LabelSheet
 from ova.errors import DataError, first_few
 
-_NO_LABEL = (
+_REFUSED = -2  # in place of a label, for a cell that is none
+_HARD_LABELS = {"1": 1, "0": 0, "": UNKNOWN}
+_UNSIGNED = re.compile(r"(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
+_NO_LABEL_ADVICE = (
     '; if it names a class: format = "long" (ova init --class-column); if it is no label, name the columns'
     " that are: label_columns (ova init --label)"
 )
-REFUSED = -2
-_NUMBER = re.compile(r"(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
-_HARD = {"1": 1, "0": 0, "": UNKNOWN}
 
 
 def from_wide(
@@ -46,12 +46,12 @@ def from_wide(
     for position, column in enumerate(kept):
         words, codes = sheet.coded[column]
         meaning = np.array([cell_value(word, recipe.soft) for word in words], np.int8)
-        if (meaning == REFUSED).any():
-            refused[column] = np.flatnonzero(meaning[codes] == REFUSED).tolist()
-            meaning[meaning == REFUSED] = UNKNOWN
+        if (meaning == _REFUSED).any():
+            refused[column] = np.flatnonzero(meaning[codes] == _REFUSED).tolist()
+            meaning[meaning == _REFUSED] = UNKNOWN
         values[:, position] = meaning[codes]
     if refused:
-        _report(sheet, refused, recipe, ledger)
+        _report_refused(sheet, refused, recipe, ledger)
     gone = [column for column, label in label_of.items() if label in dropped]
     labels = [label_of[column] for column in kept]
     return Labelled(
@@ -68,7 +68,7 @@ def _label_names(sheet: LabelSheet, names: Mapping[str, str] | None) -> dict[str
     return {column: names[column] for column in columns}
 
 
-def _report(
+def _report_refused(
     sheet: LabelSheet, refused: Mapping[str, list[int]], recipe: DatasetRecipe, ledger: Ledger
 ) -> None:
     summaries: list[str] = []
@@ -78,9 +78,9 @@ def _report(
         shown = first_few([repr(cell[:40]) for cell in found], 3)
         summaries.append(f"column {column!r} {sheet.rows(rows)} has {shown}")
         examples += found
-    no_label = "" if all(len(rows) < len(sheet) for rows in refused.values()) else _NO_LABEL
+    no_label = "" if all(len(rows) < len(sheet) for rows in refused.values()) else _NO_LABEL_ADVICE
     ledger.add(
-        f"{first_few(summaries)}; {allowed(examples, recipe.soft)}{no_label}",
+        f"{first_few(summaries)}; {_allowed(examples, recipe.soft)}{no_label}",
         (
             Problem(
                 sheet.images[row],
@@ -91,6 +91,15 @@ def _report(
             for row in rows
         ),
     )
+
+
+def _allowed(cells: list[str], soft: SoftRule | None) -> str:
+    """Say what cells may hold, given some that were refused."""
+    if soft is not None:
+        return "a label is a number from 0 to 1, or blank (unknown)"
+    hint = "; numbers between 0 and 1 need [soft] in dataset.toml"
+    between = any(_soft_number(cell.strip()) is not None for cell in cells)
+    return f"a label is 0, 1 or blank (unknown){hint if between else ''}"
 
 
 def _cell(sheet: LabelSheet, column: str, row: int) -> str:
@@ -111,31 +120,22 @@ def _dropped(
 
 
 def cell_value(cell: str, soft: SoftRule | None) -> int:
-    """Return 1, 0 or `UNKNOWN`; `REFUSED` for anything else.
+    """Return 1, 0 or `UNKNOWN`; `_REFUSED` for anything else.
 
     Args:
         cell: The text as it stands; white space around it does not count.
         soft: The rule for numbers from 0 to 1, with a decimal point or comma; only 1 and 0 without it.
     """
     text = cell.strip()
-    if text in _HARD:
-        return _HARD[text]
-    number = soft_number(text)
+    if text in _HARD_LABELS:
+        return _HARD_LABELS[text]
+    number = _soft_number(text)
     if soft is None or number is None:
-        return REFUSED
+        return _REFUSED
     return 1 if number >= soft.positive_from else 0 if number <= soft.negative_to else UNKNOWN
 
 
-def soft_number(text: str) -> float | None:
+def _soft_number(text: str) -> float | None:
     """Read a number from 0 to 1, with a decimal point or comma; None for anything else."""
-    number = float(text.replace(",", ".")) if _NUMBER.fullmatch(text) else 2.0
+    number = float(text.replace(",", ".")) if _UNSIGNED.fullmatch(text) else 2.0
     return number if number <= 1 else None
-
-
-def allowed(cells: list[str], soft: SoftRule | None) -> str:
-    """Say what cells may hold, given some that were refused."""
-    if soft is not None:
-        return "a label is a number from 0 to 1, or blank (unknown)"
-    hint = "; numbers between 0 and 1 need [soft] in dataset.toml"
-    between = any(soft_number(cell.strip()) is not None for cell in cells)
-    return f"a label is 0, 1 or blank (unknown){hint if between else ''}"

@@ -1,12 +1,12 @@
-"""Move and swap clusters between parts: towards even traits, or towards promised positives.
+"""Move and swap clusters between parts: towards even traits, or towards the least positives of every label.
 
-The sum that falls is, over traits and parts, weight * (has - wanted)^2, as in a chi-square. All numbers are
-whole and ties are broken by position, so that the result is the same on every machine.
+Towards even traits (`LocalSearch.run`), the sum of weight * (has - wanted)^2 over traits and parts falls,
+as in a chi-square. It weighs a positive too many like one too few, which leaves a part without any where a
+label lies in large clusters. Towards the least positives (`meet_minimums`), only what is short counts, and
+the sum decides among equals. All numbers are whole and ties are broken by position, so that the result is
+the same on every machine.
 
-That sum weighs a positive too many like one too few, which leaves a part without any where a label lies in
-large clusters. Towards promised positives, only what is short counts, and balance decides among equals.
-
-Shape letters: c clusters, f traits, s signatures, p parts, k labels, m and j candidates.
+Shape letters: c clusters, f traits, p parts, k labels, m of the clusters.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from ova.data.split.traits import Traits
 
 # Wanted counts are rounded to this fraction of an image.
 FINE = 256
-_MOST_ROUNDS = 400
-_TRIED = 128
-_SWAPPED = 48
-_PER_PAIR = 4
 _NEVER = np.iinfo(np.int64).max // 4
+_MOST_ROUNDS = 400
+_MOVES_PER_ROUND = 128
+# Between two parts, so many clusters of each are swapped with each other on trial, and so many pairs at last.
+_SWAP_CANDIDATES = 48
+_SWAPS_PER_PAIR = 4
+# For minimums, so many clusters of the part that is short are tried in swaps: holders of what is short first.
+_SWAP_PARTNERS = 64
 
-# Swaps are tried with so many clusters of the part that is short: those that hold what is short come first.
-_PARTNERS = 64
-
-# Change of what is short, change of balance, the cluster, its new part, and the cluster that goes back or -1.
+# Change of what is short, half the change of the sum, the cluster, its new part, and who goes back or -1.
 _Step = tuple[int, int, int, int, int]
 
 
@@ -88,7 +88,7 @@ class LocalSearch:
         best = gains.argmin(axis=1)
         gained = gains[rows, best]
         helpful = np.flatnonzero(gained < 0)
-        helpful = helpful[np.argsort(gained[helpful], kind="stable")][:_TRIED]
+        helpful = helpful[np.argsort(gained[helpful], kind="stable")][:_MOVES_PER_ROUND]
         moved = 0
         for cluster, target in zip(helpful.tolist(), best[helpful].tolist(), strict=True):
             if self.open(cluster, target) and self.gain(cluster, target) < 0:
@@ -105,7 +105,7 @@ class LocalSearch:
                 continue
             between = (self.weighted[there] @ self.counts[back].T).toarray()
             change = gains[there, other][:, None] + gains[back, one][None, :] - 2 * FINE * between
-            for _ in range(_PER_PAIR):
+            for _ in range(_SWAPS_PER_PAIR):
                 row, column = np.unravel_index(int(change.argmin()), change.shape)
                 if change[row, column] >= 0:
                     break
@@ -115,7 +115,7 @@ class LocalSearch:
 
     def _cheapest(self, gains: NDArray[np.int64], source: int, target: int) -> NDArray[np.intp]:
         rows = np.flatnonzero((self.part == source) & (gains[:, target] < _NEVER))
-        return rows[np.argsort(gains[rows, target], kind="stable")[:_SWAPPED]]
+        return rows[np.argsort(gains[rows, target], kind="stable")[:_SWAP_CANDIDATES]]
 
     def _try_swap(self, one: int, other: int) -> bool:
         source, target = int(self.part[one]), int(self.part[other])
@@ -169,9 +169,9 @@ def meet_minimums(search: LocalSearch, held: NDArray[np.int64], minimums: NDArra
             return
         _, _, cluster, target, back = step
         source = int(search.part[cluster])
-        moved = _labels(search, np.array([cluster]), len(held))[0]
+        moved = _positives_of(search, np.array([cluster]), len(held))[0]
         if back >= 0:
-            moved = moved - _labels(search, np.array([back]), len(held))[0]
+            moved = moved - _positives_of(search, np.array([back]), len(held))[0]
             search.put(back, source)
         search.put(cluster, target)
         held[:, source] -= moved
@@ -185,7 +185,7 @@ def _steps(search: LocalSearch, held: NDArray[np.int64], minimums: NDArray[np.in
     holders = np.flatnonzero(np.asarray(search.counts[:, labels].sum(axis=1)).ravel())
     first = np.argsort(~np.isin(np.arange(len(search.part)), holders), kind="stable")
     for target in np.flatnonzero(short.any(axis=0)).tolist():
-        partners = first[search.part[first] == target][:_PARTNERS]
+        partners = first[search.part[first] == target][:_SWAP_PARTNERS]
         for source in range(held.shape[1]):
             candidates = holders[search.part[holders] == source]
             if source == target or not len(candidates):
@@ -203,8 +203,8 @@ def _best(
 ) -> _Step:
     """The step of these candidates to a part that mends most; no partner means a plain move."""
     source = int(search.part[candidates[0]])
-    there = _labels(search, candidates, len(held))
-    back = np.vstack([np.zeros((1, len(held)), np.int64), _labels(search, partners, len(held))])
+    there = _positives_of(search, candidates, len(held))
+    back = np.vstack([np.zeros((1, len(held)), np.int64), _positives_of(search, partners, len(held))])
     moved = there[:, None, :] - back[None, :, :]
     after = np.maximum(minimums[:, source] - (held[:, source] - moved), 0).sum(axis=2)
     after += np.maximum(minimums[:, target] - (held[:, target] + moved), 0).sum(axis=2)
@@ -218,6 +218,6 @@ def _best(
     return min(steps)
 
 
-def _labels(search: LocalSearch, clusters: NDArray[np.intp], labels: int) -> NDArray[np.int64]:
+def _positives_of(search: LocalSearch, clusters: NDArray[np.intp], labels: int) -> NDArray[np.int64]:
     """Positives of every label in some clusters, (m, k)."""
     return np.asarray(search.counts[clusters][:, 1 : 1 + labels].toarray(), np.int64)

@@ -13,14 +13,26 @@ from typing import BinaryIO, NamedTuple
 
 from ova.errors import DataError, first_few
 
-MAX_COLUMNS = 4_096
-MAX_CELL = 65_536
-_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "|"}
-
 # Ten million rows of 50 to 200 characters are 0.5 to 2 GiB. Texts are kept once, as they are in the file.
 MAX_TABLE_BYTES = 4 * 1024**3
 MAX_LINE_BYTES = 64 * 1024**2
-_BLOCK = 1024**2
+MAX_CELL = 65_536
+_MAX_COLUMNS = 4_096
+_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "|"}
+_BLOCK_BYTES = 1024**2
+
+
+class TableFile(NamedTuple):
+    """A table that can be opened, whether it is a file or lies in an archive."""
+
+    name: str
+    """What messages call it."""
+    open: Callable[[], BinaryIO]
+
+    @classmethod
+    def at(cls, path: Path) -> TableFile:
+        """Name a file of the file system."""
+        return cls(str(path), lambda: path.open("rb"))
 
 
 class TableRows(NamedTuple):
@@ -48,12 +60,12 @@ def open_rows(table: TableFile, delimiter: str, least_columns: int = 2) -> Itera
     with open_text(table) as text:
         head = list(_until_first_line(text))
         first = "".join(head[-1:])
-        sign = find_delimiter(table.name, first, least_columns) if delimiter == "auto" else delimiter
+        sign = _find_delimiter(table.name, first, least_columns) if delimiter == "auto" else delimiter
         rows = _numbered(table.name, chain(head, text), sign)
         _, cells = next(rows, (1, []))
         if not cells:
             raise DataError(f"{table.name}: is empty; it needs a line of column names and a row per image")
-        yield TableRows(table.name, sign, check_header(table.name, cells, sign, least_columns), rows)
+        yield TableRows(table.name, sign, _check_header(table.name, cells, sign, least_columns), rows)
 
 
 def _until_first_line(text: Iterable[str]) -> Iterator[str]:
@@ -77,7 +89,7 @@ def _numbered(name: str, text: Iterable[str], delimiter: str) -> Iterator[tuple[
         raise DataError(f"{name}: line {line}: {error}; check the quotes and the cell sizes there") from error
 
 
-def find_delimiter(name: str, line: str, least: int = 2) -> str:
+def _find_delimiter(name: str, line: str, least: int) -> str:
     """Find the delimiter that parts the first line of a table into most cells.
 
     Args:
@@ -107,7 +119,7 @@ def find_delimiter(name: str, line: str, least: int = 2) -> str:
     raise DataError(f"{name}: {found} in line 1, {header[:60]!r} (tried {tried}); set delimiter")
 
 
-def check_header(name: str, cells: Sequence[str], delimiter: str, least: int = 2) -> tuple[str, ...]:
+def _check_header(name: str, cells: Sequence[str], delimiter: str, least: int) -> tuple[str, ...]:
     """Return the column names, white space around them dropped.
 
     Raises:
@@ -116,8 +128,10 @@ def check_header(name: str, cells: Sequence[str], delimiter: str, least: int = 2
     header = tuple(cell.strip() for cell in cells)
     if len(header) < least:
         raise DataError(f"{name}: one column only with the delimiter {named(delimiter)}; set delimiter")
-    if len(header) > MAX_COLUMNS:
-        raise DataError(f"{name}: has {len(header):,} columns, the limit is {MAX_COLUMNS:,}; split the table")
+    if len(header) > _MAX_COLUMNS:
+        raise DataError(
+            f"{name}: has {len(header):,} columns, the limit is {_MAX_COLUMNS:,}; split the table"
+        )
     if max(map(len, header)) > MAX_CELL:
         raise DataError(f"{name}: a cell of more than {MAX_CELL:,} characters in line 1; shorten it")
     if nameless := [str(position) for position, cell in enumerate(header, start=1) if not cell]:
@@ -132,19 +146,6 @@ def named(delimiter: str) -> str:
     return _DELIMITERS.get(delimiter, repr(delimiter))
 
 
-class TableFile(NamedTuple):
-    """A table that can be opened, whether it is a file or lies in an archive."""
-
-    name: str
-    """What messages call it."""
-    open: Callable[[], BinaryIO]
-
-    @classmethod
-    def at(cls, path: Path) -> TableFile:
-        """Name a file of the file system."""
-        return cls(str(path), lambda: path.open("rb"))
-
-
 @contextmanager
 def open_text(table: TableFile) -> Iterator[io.TextIOWrapper]:
     """Open a table as text, whose lines end as they do in the file; a byte order mark is left out.
@@ -155,7 +156,7 @@ def open_text(table: TableFile) -> Iterator[io.TextIOWrapper]:
     try:
         with (
             table.open() as stream,
-            io.BufferedReader(_CheckedBytes(table.name, stream), _BLOCK) as checked,
+            io.BufferedReader(_CheckedBytes(table.name, stream), _BLOCK_BYTES) as checked,
             io.TextIOWrapper(checked, encoding="utf-8-sig", newline="") as text,
         ):
             yield text
@@ -179,7 +180,7 @@ class _CheckedBytes(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        block = self._stream.read(min(len(buffer), _BLOCK))
+        block = self._stream.read(min(len(buffer), _BLOCK_BYTES))
         self._check(block)
         buffer[: len(block)] = block
         return len(block)

@@ -1,9 +1,7 @@
 """Millions of short texts in little memory, and which of them are the same.
 
-A tuple of `str` costs about 60 bytes per text beyond its characters; this costs 8.
-
-Python's hash of a text differs from run to run; what is found does not depend on it, because texts of equal
-hash are compared.
+A tuple of `str` costs about 60 bytes per text beyond its characters; `Texts` costs 8. The same texts are
+found by Python's hash. It differs from run to run, the result does not: texts of equal hash are compared.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from typing import Any, NamedTuple, SupportsIndex, overload
 import numpy as np
 from numpy.typing import NDArray
 
-_BLOCK = 16_384
+_BLOCK_TEXTS = 16_384  # texts that are packed or unpacked at once
 
 
 class Texts(Sequence[str]):
@@ -41,7 +39,7 @@ class Texts(Sequence[str]):
         if isinstance(texts, Texts):
             return texts
         builder, rest = TextsBuilder(), iter(texts)
-        while block := list(islice(rest, _BLOCK)):
+        while block := list(islice(rest, _BLOCK_TEXTS)):
             builder.extend(block)
         return builder.done()
 
@@ -62,8 +60,8 @@ class Texts(Sequence[str]):
         return self._content[self._offsets[position] : self._offsets[position + 1]].decode()
 
     def __iter__(self) -> Iterator[str]:
-        for start in range(0, len(self), _BLOCK):
-            offsets = self._offsets[start : start + _BLOCK + 1]
+        for start in range(0, len(self), _BLOCK_TEXTS):
+            offsets = self._offsets[start : start + _BLOCK_TEXTS + 1]
             block = self._content[offsets[0] : offsets[-1]]
             bounds = pairwise((offsets - offsets[0]).tolist())
             if block.isascii():
@@ -91,9 +89,9 @@ class Texts(Sequence[str]):
         content = bytearray(int(offsets[-1]))
         if content:
             source, target = np.frombuffer(self._content, np.uint8), np.frombuffer(content, np.uint8)
-            for start in range(0, len(rows), _BLOCK):  # so that the index of bytes stays small
-                block = slice(start, start + _BLOCK)
-                first, last = offsets[start], offsets[min(start + _BLOCK, len(rows))]
+            for start in range(0, len(rows), _BLOCK_TEXTS):  # so that the index of bytes stays small
+                block = slice(start, start + _BLOCK_TEXTS)
+                first, last = offsets[start], offsets[min(start + _BLOCK_TEXTS, len(rows))]
                 shift = np.repeat(begins[block] - offsets[start : start + len(begins[block])], lengths[block])
                 target[first:last] = source[np.arange(first, last) + shift]
         return Texts(content, offsets)
@@ -161,6 +159,15 @@ def distinct(texts: Texts) -> Distinct:
     return Distinct(first, np.searchsorted(first, leader))
 
 
+def _part_collisions(texts: Texts, leader: NDArray[np.intp]) -> None:
+    """Give rows whose text is not that of their leader, in spite of the hash, a leader of their own."""
+    own: dict[str, int] = {}
+    for row in np.flatnonzero(leader != np.arange(len(texts))).tolist():
+        text = texts[row]
+        if text != texts[leader[row]]:
+            leader[row] = own.setdefault(text, row)
+
+
 def rows_alike(texts: Texts, key: Callable[[str], str]) -> list[list[int]]:
     """Group the rows whose keys are equal; rows that are alone are left out.
 
@@ -189,15 +196,6 @@ def _twice(keys: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
     """Values that occur more than once."""
     ordered = np.sort(keys)
     return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-
-
-def _part_collisions(texts: Texts, leader: NDArray[np.intp]) -> None:
-    """Give rows whose text is not that of their leader, in spite of the hash, a leader of their own."""
-    own: dict[str, int] = {}
-    for row in np.flatnonzero(leader != np.arange(len(texts))).tolist():
-        text = texts[row]
-        if text != texts[leader[row]]:
-            leader[row] = own.setdefault(text, row)
 
 
 def in_order_met(keys: NDArray[np.integer[Any]]) -> NDArray[np.intp]:

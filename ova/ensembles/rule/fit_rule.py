@@ -47,20 +47,20 @@ def fit_rule(
         abstain_below=recipe.abstain_below,
         recipe_digest=digest_json(recipe.model_dump(mode="json")),
     )
-    judged = tuple(map(ThresholdedHead.of, heads))
+    thresholded = tuple(map(ThresholdedHead.of, heads))
     if recipe.stacking == "auto" and len(heads) > 1:
         stacked = fit_stack(heads)
-        judged = stacked.heads
+        thresholded = stacked.heads
         rule = replace(
             rule,
             stack=stacked.stack,
-            thresholds=tuple(head.threshold for head in judged),
+            thresholds=tuple(head.threshold for head in thresholded),
             notes=stacked.notes,
         )
     if recipe.mode == "argmax":
         rule = _coupled(recipe, heads, rule, none_prior)
     if recipe.objective == "micro-f1":
-        found = micro_thresholds(judged)
+        found = micro_thresholds(thresholded)
         rule = replace(rule, thresholds=found.thresholds, objective=recipe.objective)
         rule = _noted(rule, found.note)
     if recipe.abstain_below is not None:

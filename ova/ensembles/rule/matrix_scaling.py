@@ -22,8 +22,8 @@ from ova.arrays import FloatArray
 from ova.ensembles.rule.rows import FOLDS, beyond_error, deal_folds
 from ova.ensembles.rule.rule import Affine
 
-FEWEST_PER_CLASS = 10
-RIDGES = (10.0, 3.0, 1.0, 0.3)
+_FEWEST_PER_CLASS = 10
+_RIDGES = (10.0, 3.0, 1.0, 0.3)
 _BIAS_RIDGE = 0.1
 _MOST_ROWS = 20_000
 _SEED = 20_261_124
@@ -49,17 +49,17 @@ def fit_matrix(
         forced: Take the best matrix even if odds coupling is as good.
     """
     counts = np.bincount(classes, minlength=len(offsets))
-    if counts.min() < FEWEST_PER_CLASS and not forced:
+    if counts.min() < _FEWEST_PER_CLASS and not forced:
         return Scaled(
             None,
-            f"odds coupling: a class has {counts.min()} calibration rows, a matrix needs {FEWEST_PER_CLASS}",
+            f"odds coupling: a class has {counts.min()} calibration rows, a matrix needs {_FEWEST_PER_CLASS}",
         )
     if len(odds) > _MOST_ROWS:
         chosen = np.sort(np.random.default_rng(_SEED).choice(len(odds), _MOST_ROWS, replace=False))
         odds, classes = odds[chosen], classes[chosen]
     start = _start(odds.shape[1], offsets)
     coupled = _losses(odds, classes, start)
-    held_out = {ridge: _held_out(odds, classes, start, ridge) for ridge in RIDGES}
+    held_out = {ridge: _held_out(odds, classes, start, ridge) for ridge in _RIDGES}
     ridge = _simplest(held_out)
     better, gain, error = beyond_error(coupled - held_out[ridge])
     figures = (

@@ -1,4 +1,4 @@
-"""The calibration rows that all heads have scored, heads as their thresholds see them, and folds.
+"""The calibration rows that all heads have scored, their folds, and heads as their thresholds see them.
 
 Shape letters: n rows, K heads.
 """
@@ -20,35 +20,6 @@ from ova.heads.scores import Scores
 
 FOLDS = 5
 _SEED = 20_261_123
-
-
-class ScoredHead(Protocol):
-    """What a rule must know of a head."""
-
-    @property
-    def name(self) -> str:
-        """Name of the head, a slug."""
-        ...
-
-    @property
-    def calibration(self) -> Calibration:
-        """Logit -> probability, and the threshold."""
-        ...
-
-    @property
-    def settings(self) -> CalibrationSettings:
-        """How it was fitted."""
-        ...
-
-    @property
-    def scores(self) -> Scores:
-        """Its calibration rows."""
-        ...
-
-    @property
-    def proper_loss(self) -> bool:
-        """Whether its loss has its minimum at the true probability."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,9 +73,62 @@ class CommonRows:
         return found.astype(np.int64)
 
 
+def deal_folds(classes: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Deal rows of every class to five folds.
+
+    Args:
+        classes: (n,) of rows in the order of their names.
+
+    Returns:
+        (n,) fold of each row; every fold gets its share of every class.
+    """
+    draw = np.random.default_rng(_SEED)
+    folds = np.empty(len(classes), np.int64)
+    for value in np.unique(classes):
+        rows = np.flatnonzero(classes == value)
+        folds[draw.permutation(rows)] = np.arange(len(rows)) % FOLDS
+    return folds
+
+
+def beyond_error(gains: NDArray[np.float64]) -> tuple[bool, float, float]:
+    """Say whether a mean gain (n rows) exceeds one standard error, and return both."""
+    mean = float(gains.mean())
+    error = float(gains.std(ddof=1) / np.sqrt(len(gains)))
+    return mean > error, mean, error
+
+
+class ScoredHead(Protocol):
+    """What a rule must know of a head."""
+
+    @property
+    def name(self) -> str:
+        """Name of the head, a slug."""
+        ...
+
+    @property
+    def calibration(self) -> Calibration:
+        """Logit -> probability, and the threshold."""
+        ...
+
+    @property
+    def settings(self) -> CalibrationSettings:
+        """How it was fitted."""
+        ...
+
+    @property
+    def scores(self) -> Scores:
+        """Its calibration rows."""
+        ...
+
+    @property
+    def proper_loss(self) -> bool:
+        """Whether its loss has its minimum at the true probability."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class ThresholdedHead:
-    """Values, what they are compared with, and how that was chosen."""
+    """The values of a head, the threshold that they are compared with, and how that was chosen."""
 
     name: str
     task: ThresholdTask
@@ -133,27 +157,3 @@ class ThresholdedHead:
         """Choose a threshold for another objective, by the method of the head's recipe."""
         task = replace(self.task, objective=objective)
         return choose_threshold(self.scores.logits, self.scores.labels, task).threshold
-
-
-def deal_folds(classes: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Deal rows of every class to five folds.
-
-    Args:
-        classes: (n,) of rows in the order of their names.
-
-    Returns:
-        (n,) fold of each row; every fold gets its share of every class.
-    """
-    draw = np.random.default_rng(_SEED)
-    folds = np.empty(len(classes), np.int64)
-    for value in np.unique(classes):
-        rows = np.flatnonzero(classes == value)
-        folds[draw.permutation(rows)] = np.arange(len(rows)) % FOLDS
-    return folds
-
-
-def beyond_error(gains: NDArray[np.float64]) -> tuple[bool, float, float]:
-    """Say whether a mean gain (n rows) exceeds one standard error, and return both."""
-    mean = float(gains.mean())
-    error = float(gains.std(ddof=1) / np.sqrt(len(gains)))
-    return mean > error, mean, error

@@ -109,10 +109,10 @@ def conflicts(names: Sequence[str], groups: Sequence[Sequence[str]]) -> list[tup
 
 def longest_chain(pairs: Sequence[tuple[int, int]]) -> int:
     """Return how many rounds settle every conflict: heads in the largest connected part, less one."""
-    return max((len(part) for part in conflict_parts(pairs)), default=1) - 1
+    return max((len(part) for part in _conflict_parts(pairs)), default=1) - 1
 
 
-def conflict_parts(pairs: Sequence[tuple[int, int]]) -> list[set[int]]:
+def _conflict_parts(pairs: Sequence[tuple[int, int]]) -> list[set[int]]:
     """Return the connected parts of the positions that exclude each other."""
     parts: list[set[int]] = []
     for pair in pairs:
@@ -121,7 +121,7 @@ def conflict_parts(pairs: Sequence[tuple[int, int]]) -> list[set[int]]:
     return parts
 
 
-def stacked_lines(names: Sequence[str], rule: Rule) -> list[tuple[str, tuple[float, ...]]]:
+def _stacked_lines(names: Sequence[str], rule: Rule) -> list[tuple[str, tuple[float, ...]]]:
     """Return the stacked heads and their lines (K,) of the matrix."""
     if rule.stack is None:
         return []
@@ -131,9 +131,9 @@ def stacked_lines(names: Sequence[str], rule: Rule) -> list[tuple[str, tuple[flo
 def heads_needed(names: Sequence[str], rule: Rule) -> tuple[frozenset[int], ...]:
     """Return for every head the positions of those whose logits its decision depends on, itself included."""
     heard = [{place} for place in range(len(names))]
-    for name, weights in stacked_lines(names, rule):
+    for name, weights in _stacked_lines(names, rule):
         heard[names.index(name)] |= {place for place, weight in enumerate(weights) if weight}
-    parts = conflict_parts(conflicts(names, rule.exclusive))
+    parts = _conflict_parts(conflicts(names, rule.exclusive))
     rivals = [next((part for part in parts if place in part), {place}) for place in range(len(names))]
     return tuple(frozenset().union(*(heard[rival] for rival in part)) for part in rivals)
 
@@ -147,7 +147,7 @@ def describe_rule(rule: Rule, names: Sequence[str], labels: Mapping[str, str]) -
         labels: Head -> text of its label.
     """
     lines: list[str] = []
-    for name, weights in stacked_lines(names, rule):
+    for name, weights in _stacked_lines(names, rule):
         ranked = sorted(zip(names, weights, strict=True), key=lambda other: -abs(other[1]))
         heard = [labels[other] for other, weight in ranked if weight and other != name]
         lines.append(

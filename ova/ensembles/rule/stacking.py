@@ -29,7 +29,7 @@ from ova.heads.calibration.threshold.choose_threshold import ThresholdTask, choo
 from ova.heads.recipe import KEPT_DEFAULT
 from ova.heads.scores import Scores
 
-FEWEST_TO_STACK = 10
+_FEWEST_TO_STACK = 10
 RIDGE = 4.0
 _RISK = 0.1
 _OWN_PRECISION = (0.5**-2, 1.5**-2)
@@ -63,13 +63,13 @@ def fit_stack(heads: Sequence[ScoredHead]) -> Stacked:
     biases, names = np.zeros(len(heads)), []
     for index, head in enumerate(heads):
         trial = _Trial.of(odds, rows.labels[:, index], index)
-        judged = None if trial is None or not trial.better else _judged(head, rows, trial, index)
-        if trial is None or judged is None:
+        thresholded = None if trial is None or not trial.better else _thresholded(head, rows, trial, index)
+        if trial is None or thresholded is None:
             continue
         lines[index], biases[index] = trial.line()
-        found[index] = judged
+        found[index] = thresholded
         names.append(head.name)
-        notes.append(_told(heads, trial, index))
+        notes.append(_note(heads, trial, index))
     if not names:
         return Stacked(None, alone, ("stacking: no head gains from the others; each decides alone",))
     matrix = Affine(tuple(map(tuple, lines.tolist())), tuple(biases.tolist()))
@@ -94,7 +94,7 @@ class _Trial:
     @classmethod
     def of(cls, odds: FloatArray, labels: NDArray[np.int8], index: int) -> _Trial | None:
         """Fit, if there are ten rows of either kind and another head that says anything."""
-        if min(int(labels.sum()), int((labels == 0).sum())) < FEWEST_TO_STACK:
+        if min(int(labels.sum()), int((labels == 0).sum())) < _FEWEST_TO_STACK:
             return None
         means, spreads = odds.mean(axis=0), odds.std(axis=0)
         spreads = np.where(spreads > 0, spreads, 1.0)
@@ -161,7 +161,7 @@ def _losses(odds: FloatArray, truth: FloatArray) -> FloatArray:
     return np.logaddexp(0.0, odds) - truth * odds
 
 
-def _judged(head: ScoredHead, rows: CommonRows, trial: _Trial, index: int) -> ThresholdedHead | None:
+def _thresholded(head: ScoredHead, rows: CommonRows, trial: _Trial, index: int) -> ThresholdedHead | None:
     """Choose the threshold of a stacked head on log odds of rows that their fit had not seen."""
     labels, settings = rows.labels[:, index], head.settings
     task = ThresholdTask(objective=settings.objective, method=settings.method, confidence=settings.confidence)
@@ -175,7 +175,7 @@ def _judged(head: ScoredHead, rows: CommonRows, trial: _Trial, index: int) -> Th
     return ThresholdedHead(head.name, task, held_out, chosen.threshold, chosen.method != KEPT_DEFAULT)
 
 
-def _told(heads: Sequence[ScoredHead], trial: _Trial, index: int) -> str:
+def _note(heads: Sequence[ScoredHead], trial: _Trial, index: int) -> str:
     order = np.argsort(-np.abs(trial.cross))[:3]
     heard = ", ".join(f"{heads[j].name} {trial.cross[j]:+.2f}" for j in order.tolist() if j != index)
     return (

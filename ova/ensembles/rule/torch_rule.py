@@ -3,10 +3,6 @@
 It computes in float32 what `ova.ensembles.rule.numpy_rule` does in float64, and follows the heads in a
 combined model.
 
-A curve is its first value plus one climb per piece, and a piece climbs as far as the logit has come on it:
-slope * clamp(logit - start, 0, length). Every climb rises with the logit, so that nothing is subtracted
-and float32 is enough.
-
 Shape letters: B images, K heads, S pieces of the curve that has most.
 """
 
@@ -149,6 +145,10 @@ class Decision(nn.Module):
 
 class Curves(nn.Module):
     """Logits and the log odds of the lines (B, K) -> log odds, from the curve where a head has one.
+
+    A curve is its first value plus one climb per piece, and a piece climbs as far as the logit has come on
+    it: slope * clamp(logit - start, 0, length). Every climb rises with the logit, so that nothing is
+    subtracted and float32 is enough.
 
     Args:
         curves: (K,) in the order of the logits, None for a head with a line.

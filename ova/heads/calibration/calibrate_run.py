@@ -21,48 +21,6 @@ from ova.storage import read_csv, read_json, write_json
 from ova.workspace import Workspace
 
 
-def calibrate_heads(workspace: Workspace, names: Sequence[str] = ()) -> dict[str, Calibration]:
-    """Calibrate heads by name, or all that are trained.
-
-    Raises:
-        ArtefactError: A named head, or none at all, is trained.
-    """
-    names = names or workspace.trained_heads()
-    if not names:
-        raise ArtefactError("no head is trained yet; run: ova train")
-    tested = test_rows(workspace)
-    return {name: _calibrate(workspace, name, tested) for name in names}
-
-
-def calibrate_head(workspace: Workspace, name: str) -> Calibration:
-    """Fit threshold and probability of the run in use, as its recipe says now; nothing is trained.
-
-    Raises:
-        ArtefactError: The head is not trained, or its files are damaged.
-        DataError: Scores of rows that the head was trained on, or of test rows.
-
-    Example:
-        `workspace` has a trained head spot, with 14 rows held out of its training:
-
-        >>> import ova
-        >>> calibration = ova.calibrate_head(workspace, "spot")
-        >>> calibration.objective, calibration.positives, calibration.negatives
-        ('f1', 5, 9)
-    """
-    return _calibrate(workspace, name, test_rows(workspace))
-
-
-def _calibrate(workspace: Workspace, name: str, tested: Set[str]) -> Calibration:
-    settings = read_head_recipe(workspace, name).calibration
-    return calibrate_run(current_run(workspace, name), settings, tested)
-
-
-def test_rows(workspace: Workspace) -> Set[str]:
-    """Return the images that are test rows now; a run may be of an earlier split."""
-    split = read_split(workspace)
-    return {image for image, part in split.part_of.items() if part == TEST} if split is not None else set()
-
-
 def calibrate_run(
     run: RunFolder, settings: CalibrationSettings, tested: Set[str] = frozenset()
 ) -> Calibration:
@@ -83,6 +41,21 @@ def calibrate_run(
     calibration = calibrate_for(scores.logits, scores.labels, task).bound_to(record.weights_digest)
     write_json(run.calibration, calibration.to_json())
     return calibration
+
+
+def calibration_inputs(
+    run: RunFolder, record: HeadRecord, tested: Set[str] = frozenset()
+) -> tuple[Scores, Training]:
+    """Read the scores that calibrate a run, refusing those of rows that it must not see.
+
+    Raises:
+        ArtefactError: Files of the run are damaged.
+        DataError: Scores of rows that the head was trained on, or of test rows.
+    """
+    scores = read_scores(run.scores)
+    _refuse_seen(run, scores.images, tested)
+    shift = float(np.mean(record.log_odds_shift))
+    return scores, Training(shift, record.recipe.balance.proper)
 
 
 @dataclass(frozen=True)
@@ -110,21 +83,6 @@ class Training:
         )
 
 
-def calibration_inputs(
-    run: RunFolder, record: HeadRecord, tested: Set[str] = frozenset()
-) -> tuple[Scores, Training]:
-    """Read the scores that calibrate a run, refusing those of rows that it must not see.
-
-    Raises:
-        ArtefactError: Files of the run are damaged.
-        DataError: Scores of rows that the head was trained on, or of test rows.
-    """
-    scores = read_scores(run.scores)
-    _refuse_seen(run, scores.images, tested)
-    shift = float(np.mean(record.log_odds_shift))
-    return scores, Training(shift, record.recipe.balance.proper)
-
-
 def _refuse_seen(run: RunFolder, images: Sequence[str], tested: Set[str]) -> None:
     """Refuse scores of rows that were trained on, are test rows, or are not of this run.
 
@@ -143,6 +101,48 @@ def _refuse_seen(run: RunFolder, images: Sequence[str], tested: Set[str]) -> Non
         raise ArtefactError(
             f"{run.scores} holds images that are not in {run.rows.name}; train the head again"
         )
+
+
+def calibrate_head(workspace: Workspace, name: str) -> Calibration:
+    """Fit threshold and probability of the run in use, as its recipe says now; nothing is trained.
+
+    Raises:
+        ArtefactError: The head is not trained, or its files are damaged.
+        DataError: Scores of rows that the head was trained on, or of test rows.
+
+    Example:
+        `workspace` has a trained head spot, with 14 rows held out of its training:
+
+        >>> import ova
+        >>> calibration = ova.calibrate_head(workspace, "spot")
+        >>> calibration.objective, calibration.positives, calibration.negatives
+        ('f1', 5, 9)
+    """
+    return _calibrate(workspace, name, test_rows(workspace))
+
+
+def calibrate_heads(workspace: Workspace, names: Sequence[str] = ()) -> dict[str, Calibration]:
+    """Calibrate heads by name, or all that are trained.
+
+    Raises:
+        ArtefactError: A named head, or none at all, is trained.
+    """
+    names = names or workspace.trained_heads()
+    if not names:
+        raise ArtefactError("no head is trained yet; run: ova train")
+    tested = test_rows(workspace)
+    return {name: _calibrate(workspace, name, tested) for name in names}
+
+
+def _calibrate(workspace: Workspace, name: str, tested: Set[str]) -> Calibration:
+    settings = read_head_recipe(workspace, name).calibration
+    return calibrate_run(current_run(workspace, name), settings, tested)
+
+
+def test_rows(workspace: Workspace) -> Set[str]:
+    """Return the images that are test rows now; a run may be of an earlier split."""
+    split = read_split(workspace)
+    return {image for image, part in split.part_of.items() if part == TEST} if split is not None else set()
 
 
 def read_calibration(run: RunFolder, record: HeadRecord) -> Calibration:

@@ -36,7 +36,7 @@ from ova.heads.threshold_objectives import Budget, parse_objective
 from ova.storage import read_json, write_json
 from ova.workspace import Workspace
 
-FEWEST_EXPECTED = 20.0
+_FEWEST_EXPECTED = 20.0
 _NORMAL_95 = 1.959963984540054
 _NOT_A_MIXTURE = 0.001
 
@@ -165,10 +165,10 @@ def _why_not(drift: Drift) -> str | None:
             "the new scores are no mixture of the known positives and negatives (p = "
             f"{drift.mixture_p_value:.1g}), so this is not a prior shift; collect labels of the new images"
         )
-    if drift.rows * drift.prior < FEWEST_EXPECTED:
+    if drift.rows * drift.prior < _FEWEST_EXPECTED:
         return (
             f"about {drift.rows * drift.prior:.0f} positives among {drift.rows} images are too few to tell, "
-            f"{FEWEST_EXPECTED:.0f} are needed"
+            f"{_FEWEST_EXPECTED:.0f} are needed"
         )
     if low <= drift.prior_before <= high:
         return f"the prior in use, {drift.prior_before:.3g}, lies within {between}"

@@ -8,7 +8,8 @@ of w has its maximum at the root of
 
 which falls from w = 0 to 1 (Saerens et al. 2002, whose iteration has this fixed point; Alexandari et al.
 2020). The ratio comes from calibrated probabilities: r = odds(p) / odds(base), base the mean of p on the
-calibration rows, so that those rows themselves give back the base exactly.
+calibration rows, so that those rows themselves give back the base exactly. The scores come from a table, as
+`ova predict` writes it.
 
 Shape letters: n unlabelled rows, m labelled rows.
 """
@@ -32,9 +33,10 @@ from ova.spreadsheets import neutralise
 from ova.storage import read_csv
 
 _EDGE = 1e-12
-_BAGS, _FEW_BAGS, _MANY = 40, 10, 20_000
+# Bootstrap samples on which the calibration is fitted again, and the fewer of them from so many rows on.
+_REFITS, _FEW_REFITS, _MANY_ROWS = 40, 10, 20_000
 _SEED = 20_261_122
-_ALONE = "logit"
+_ONLY_COLUMN = "logit"  # where a table has the scores of one head alone
 
 
 def most_likely_prior(logits: ArrayLike, base: float) -> tuple[float, float]:
@@ -59,6 +61,14 @@ def most_likely_prior(logits: ArrayLike, base: float) -> tuple[float, float]:
     return share, float(1.0 / np.sqrt(max(information, np.finfo(np.float64).tiny)))
 
 
+def _slopes(logs: FloatArray, share: float) -> FloatArray:
+    """Return (r - 1) / (w r + 1 - w) of r = exp(logs), without overflow."""
+    small = np.exp(-np.abs(logs))
+    above = (1.0 - small) / (share + (1.0 - share) * small)
+    below = (small - 1.0) / (share * small + 1.0 - share)
+    return np.where(logs > 0.0, above, below)
+
+
 def prior_deviation(
     scores: ArrayLike, labels: ArrayLike, unlabeled: ArrayLike, shift: float, proper: bool
 ) -> float:
@@ -81,7 +91,7 @@ def prior_deviation(
     negatives = int((truth == 0).sum())
     draw = np.random.default_rng(_SEED)
     found = []
-    for _ in range(_BAGS if rows.size <= _MANY else _FEW_BAGS):
+    for _ in range(_REFITS if rows.size <= _MANY_ROWS else _FEW_REFITS):
         chosen = np.concatenate(
             [
                 draw.integers(0, negatives, negatives),
@@ -119,14 +129,6 @@ def mixture_p_value(scores: ArrayLike, labels: ArrayLike, unlabeled: ArrayLike, 
     distance = float(np.abs(mixture - _share_up_to(seen, at)).max())
     variance = prior**2 / truth.sum() + (1.0 - prior) ** 2 / (~truth).sum() + 1.0 / seen.size
     return float(kstwobign.sf(distance / np.sqrt(variance)))
-
-
-def _slopes(logs: FloatArray, share: float) -> FloatArray:
-    """Return (r - 1) / (w r + 1 - w) of r = exp(logs), without overflow."""
-    small = np.exp(-np.abs(logs))
-    above = (1.0 - small) / (share + (1.0 - share) * small)
-    below = (small - 1.0) / (share * small + 1.0 - share)
-    return np.where(logs > 0.0, above, below)
 
 
 def _share_up_to(values: FloatArray, at: FloatArray) -> FloatArray:
@@ -168,7 +170,12 @@ def read_unlabeled(
 
 
 def _column(name: str, label: str, row: Mapping[str, str], alone: bool) -> str | None:
-    wanted = [neutralise(f"{label} logit"), f"{label} logit", f"{name} logit", *([_ALONE] if alone else [])]
+    wanted = [
+        neutralise(f"{label} logit"),
+        f"{label} logit",
+        f"{name} logit",
+        *([_ONLY_COLUMN] if alone else []),
+    ]
     return next((column for column in wanted if column in row), None)
 
 

@@ -1,7 +1,6 @@
 """Scores and labels as a ranking, checked: what every possible threshold would flag.
 
-Everything is computed on distinct scores, because rows with equal scores cannot be told apart by any
-threshold.
+A ranking is one of distinct scores, because rows with equal scores cannot be told apart by any threshold.
 
 Shape letters: n rows, g distinct scores.
 """

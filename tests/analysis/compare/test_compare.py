@@ -27,6 +27,8 @@ from ova.heads.scores import read_scores
 from ova.progress import Silent
 from ova.storage import read_csv, read_json, write_csv
 
+pytestmark = pytest.mark.slow
+
 
 def small(label: str, epochs: int) -> dict:
     return head_recipe(label, training={"epochs": epochs})

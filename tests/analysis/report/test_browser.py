@@ -9,6 +9,8 @@ from sklearn.metrics import f1_score, precision_score, recall_score
 
 from ova.analysis.report.files import SHOWN
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = "<script>alert(1)</script>"
 READ = """
 const part = document.getElementById("head-spot");

@@ -65,6 +65,7 @@ def test_a_page_without_its_images_says_so_and_keeps_the_figures(made, tmp_path)
         assert path.read_bytes() == (made.folder / path.name).read_bytes()
 
 
+@pytest.mark.slow
 def test_names_never_become_paths(made, tmp_path):
     analysis, (source,) = made.alone("spot")
     evil = replace(source, evidence=replace(source.evidence, name="../evil"))
@@ -74,6 +75,7 @@ def test_names_never_become_paths(made, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_the_page_shows_what_the_rule_of_the_ensemble_changes(made, tmp_path):
     plain = made.files[0].read_text(encoding="utf-8")
     for words in ("The rule of the ensemble", "F1 alone", "otherwise"):

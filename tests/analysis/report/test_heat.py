@@ -68,6 +68,7 @@ def test_a_head_that_sees_nothing_leaves_the_picture_grey():
     assert (flat.over(np.full((5, 5, 3), 80, np.uint8)) == 80).all()
 
 
+@pytest.mark.slow
 def test_the_page_shows_maps_of_the_worst_mistakes(made, tmp_path, monkeypatch):
     monkeypatch.setattr(files, "SHOWN", 2)
     monkeypatch.setattr(files, "load_head", lambda workspace, name: SimpleNamespace(head=head_of()))

@@ -9,6 +9,7 @@ import re
 from html.parser import HTMLParser
 
 import pandas as pd
+import pytest
 from PIL import Image
 from small import draw_images, head_recipe
 
@@ -168,6 +169,7 @@ def test_the_same_data_give_the_same_bytes(make_workspace):
     assert first == content(make_workspace(folder="two"))
 
 
+@pytest.mark.slow
 def test_trained_heads_choose_the_pairs_and_a_damaged_one_is_told(make_workspace, run_cli):
     # Heads of one epoch: they confuse much.
     heads = {name: head_recipe(name, training={"epochs": 1}) for name in ("spot", "bar")}

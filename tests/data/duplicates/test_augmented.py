@@ -182,7 +182,7 @@ def labels_of(count, share=0.5):
 
 
 def test_of_very_many_images_a_sample_is_enough_and_their_order_counts_for_nothing(monkeypatch):
-    monkeypatch.setattr("ova.data.duplicates.augmented._SAMPLE", 100)
+    monkeypatch.setattr("ova.data.duplicates.augmented._SAMPLED_NAMES", 100)
     images = [
         f"{each}{name}-{number}.png" for name in CELLS for number in range(8) for each in ("", "rot_", "h_")
     ]

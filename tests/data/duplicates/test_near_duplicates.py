@@ -153,7 +153,7 @@ def test_a_fixed_camera_is_one_cluster_without_comparing_each_with_each(monkeypa
 
     actual = module.alike
     monkeypatch.setattr(module, "alike", counting)
-    monkeypatch.setattr(module, "_BATCH", 100)
+    monkeypatch.setattr(module, "_PAIRS_AT_ONCE", 100)
     clusters = near_duplicates(measure([Image.fromarray(frame) for frame in frames]), DuplicateRule())
     assert set(clusters.tolist()) == {0}
     assert sum(compared) < 8 * len(frames)  # of 31,125 pairs

@@ -12,6 +12,7 @@ from ova.storage import write_tensors
 NAMES = st.lists(st.text(max_size=8).filter(lambda text: text.isprintable()), unique=True, max_size=40)
 
 
+@pytest.mark.slow
 @given(NAMES, st.randoms())
 @settings(max_examples=60)
 def test_every_image_is_found_where_it_was(names, random):

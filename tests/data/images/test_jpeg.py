@@ -128,6 +128,6 @@ def test_the_decoder_takes_the_short_way_and_pillow_loads_nothing(monkeypatch):
 def test_pillow_alone_gives_the_same(monkeypatch):
     content = encode(picture(64, 64))
     pixels = decode_bytes(content).pixels
-    monkeypatch.setattr("ova.data.images.decode._INSTALLED", False)
+    monkeypatch.setattr("ova.data.images.decode._SIMPLEJPEG_INSTALLED", False)
     assert decode_sound_jpeg(content, opened(content)) is None
     assert np.array_equal(decode_bytes(content).pixels, pixels)

@@ -91,6 +91,7 @@ def test_groups_and_pixels_are_joined_through_each_other():
 # Shares
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(*[st.integers(0, 1)] * 3), min_size=10, max_size=150), RECIPES)
 @settings(max_examples=80, deadline=None)
 def test_every_stratum_keeps_its_share_within_one_image(values, recipe):
@@ -114,6 +115,7 @@ def test_rare_combinations_are_not_all_trained_on(recipe, copies):
         assert abs(counted[part] - share * len(codes)) <= 3, counted
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(1, 12), min_size=8, max_size=40), st.integers(0, 3), RECIPES)
 @settings(max_examples=80)
 def test_shares_of_groups_are_met_within_the_largest_group(sizes, labels, recipe):

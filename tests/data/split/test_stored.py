@@ -178,6 +178,7 @@ def test_test_rows_that_belong_to_training_rows_now_leave_the_test_and_are_told(
     assert read_split(workspace).moved == (Moved(test_row, "test", "train"),)
 
 
+@pytest.mark.slow
 @given(st.data(), st.integers(12, 30), st.integers(0, 12))
 @settings(max_examples=30)
 def test_growth_never_leaks(tmp_path_factory, data, old, new):

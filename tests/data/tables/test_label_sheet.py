@@ -82,7 +82,7 @@ def test_malformed(tmp_path, content, reason, refusal):
 
 def test_a_line_without_an_end_is_not_read_into_memory(tmp_path, monkeypatch, refusal):
     monkeypatch.setattr("ova.data.tables.reader.MAX_LINE_BYTES", 2**20)
-    monkeypatch.setattr("ova.data.tables.reader._BLOCK", 2**16)
+    monkeypatch.setattr("ova.data.tables.reader._BLOCK_BYTES", 2**16)
     assert "line 2 is longer than 1 MiB" in refusal(tmp_path, "file,crack\n" + "x" * 2**21)
 
 
@@ -183,6 +183,7 @@ def test_pooling_two_tables_is_reading_one(pooled):
     assert parts.groups == tuple(f"m{row // 4}" for row in range(40))
 
 
+@pytest.mark.slow
 def test_a_row_of_a_long_table_takes_no_more_memory_than_one_of_a_short_table(tmp_path):
     def bytes_per_row(rows: int) -> float:
         lines = (f"images/{row:08d}.png,{row % 2},\n" for row in range(rows))

@@ -13,8 +13,8 @@ WORDS = st.lists(st.text(st.characters(codec="utf-8"), max_size=6), max_size=40)
 
 @given(WORDS, st.integers(1, 9))
 def test_it_is_what_a_tuple_is(words, block):
-    before = module._BLOCK
-    module._BLOCK = block
+    before = module._BLOCK_TEXTS
+    module._BLOCK_TEXTS = block
     try:
         texts = Texts.of(iter(words))
         assert len(texts) == len(words)
@@ -29,19 +29,19 @@ def test_it_is_what_a_tuple_is(words, block):
         assert list(reversed(texts)) == words[::-1]
         assert all(word in texts for word in words)
     finally:
-        module._BLOCK = before
+        module._BLOCK_TEXTS = before
 
 
 @given(WORDS.filter(bool), st.data(), st.integers(1, 5))
 def test_take(words, data, block):
     rows = data.draw(st.lists(st.integers(0, len(words) - 1), max_size=30))
-    before = module._BLOCK
-    module._BLOCK = block
+    before = module._BLOCK_TEXTS
+    module._BLOCK_TEXTS = block
     try:
         taken = Texts.of(words).take(np.array(rows, np.intp))
         assert taken == [words[row] for row in rows]
     finally:
-        module._BLOCK = before
+        module._BLOCK_TEXTS = before
 
 
 def test_what_differs():

@@ -65,6 +65,7 @@ def test_micro_f1_moves_thresholds_and_says_so():
     assert "micro F1 over 3 heads" in rule.notes[0]
 
 
+@pytest.mark.slow
 def test_a_matrix_may_be_asked_for():
     rule = fit_rule(recipe_of(mode="argmax", coupling="matrix"), scored_heads(), 0.6)
     assert rule.coupling == "matrix"
@@ -95,6 +96,7 @@ def test_heads_at_another_prior_neither_stack_nor_learn_a_matrix():
     assert all("another prior" in note for note in rule.notes)
 
 
+@pytest.mark.slow
 def test_the_cost_of_withheld_choices_is_told():
     heads = scored_heads()
     rule = fit_rule(recipe_of(mode="argmax", abstain_below=0.9), heads, 0.65)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from scipy.special import softmax
 
 from ova.ensembles.rule.matrix_scaling import _fit, _losses, _start, fit_matrix
@@ -26,6 +27,7 @@ def accuracy(odds, classes, weights):
     return float((np.argmax(odds @ weights[:, :-1].T + weights[:, -1], axis=1) == classes).mean())
 
 
+@pytest.mark.slow
 def test_confused_heads_get_a_matrix_that_is_better_on_new_rows():
     found = fit_matrix(*draw_rows(0, 800, confused=True), OFFSETS)
     assert found.matrix is not None
@@ -35,6 +37,7 @@ def test_confused_heads_get_a_matrix_that_is_better_on_new_rows():
     assert accuracy(odds, classes, weights) > accuracy(odds, classes, _start(3, OFFSETS)) + 0.02
 
 
+@pytest.mark.slow
 def test_few_rows_of_a_class_leave_odds_coupling():
     odds, classes = draw_rows(2, 60, confused=True)
     assert np.bincount(classes).min() < 10

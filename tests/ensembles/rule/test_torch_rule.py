@@ -76,6 +76,7 @@ def test_a_damaged_curve_is_refused(small_head):
         Decision([calibration], "a", plain_rule([0.0], "multilabel"), None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "changes"),
     [

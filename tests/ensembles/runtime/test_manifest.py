@@ -104,6 +104,15 @@ def test_a_curve_comes_back() -> None:
     assert bent.description() != manifest.description()
 
 
+def test_a_shared_trunk_comes_back_and_its_key_is_absent_elsewhere() -> None:
+    manifest = example()
+    assert all("trunk" not in head for head in manifest.to_json()["heads"])
+    assert "trunk" not in manifest.description()
+    shared = replace(manifest, heads=tuple(replace(head, trunk="f" * 64) for head in manifest.heads))
+    assert parse_manifest(shared.to_json()) == shared
+    assert json.loads(shared.description())["heads"][0]["trunk"] == "f" * 64
+
+
 def test_description_leaves_out_what_depends_on_the_bytes() -> None:
     manifest = example()
     other = replace(manifest, model_sha256="d" * 64, parity=ParityEntry(1, 0.0, 0))
@@ -141,6 +150,7 @@ def test_missing_unknown_and_mistyped_keys_are_refused(path: tuple) -> None:
         (("heads", 0, "threshold"), float("inf"), "threshold"),
         (("heads", 0, "input", "height"), 0, "size"),
         (("heads", 0, "input", "channels"), 4, "channels"),
+        (("heads", 0, "trunk"), "f" * 64, "shares its trunk with no other"),
         (("channels",), 1, "channels"),
         (
             ("heads", 1, "curve"),

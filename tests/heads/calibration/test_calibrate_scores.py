@@ -85,7 +85,7 @@ def test_methods_are_the_rules_they_name():
     assert threshold["bagged"] == bagged(scores, labels)
     assert threshold["plugin"] == plugin(rows, platt)
     assert threshold["auto"] == smoothed_threshold(Ranking.of(rows, labels), FBeta()).threshold
-    assert len(set(threshold.values())) == 4
+    assert len(set(threshold.values())) == len(METHODS)
 
 
 def test_what_a_calibration_says_of_itself():

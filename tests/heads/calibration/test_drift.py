@@ -139,6 +139,7 @@ def scores_file(workspace, logits):
     return path
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_new_calibration_keeps_the_old_and_the_export_follows(trained, run_cli):
     run = current_run(trained, "spot")
     weights, old = run.weights.read_bytes(), run.calibration.read_bytes()

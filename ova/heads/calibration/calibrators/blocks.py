@@ -1,4 +1,7 @@
-"""What keeps every fit quick and sound: like scores in blocks, outlying ones pulled in."""
+"""What keeps every fit quick and sound: like scores in blocks, outlying ones drawn in.
+
+Shape letters: g distinct scores, or scores of single rows.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ from ova.arrays import FloatArray
 
 # From so many scores on, a first fit on blocks is cheaper than the steps that it saves.
 MANY = 5000
-_BLOCKS = 1000
-_REACH = 8.0
+_MOST_BLOCKS = 1000
+_QUARTILE_RANGES = 8.0
 
 
 def in_blocks(
@@ -19,15 +22,15 @@ def in_blocks(
     """Join neighbouring scores to blocks of about equally many, each at its mean score.
 
     Args:
-        scores: (n,) scores in any order, n >= 1.
-        rows: (n,) rows at each score, above 0.
-        positives: (n,) positive rows at each score.
+        scores: (g,) scores in any order, g >= 1.
+        rows: (g,) rows at each score, above 0.
+        positives: (g,) positive rows at each score.
 
     Returns:
         Scores, rows and positives of at most 1,000 blocks.
     """
     order = np.argsort(scores)
-    starts = np.unique(np.linspace(0, len(scores), _BLOCKS, endpoint=False).astype(np.intp))
+    starts = np.unique(np.linspace(0, len(scores), _MOST_BLOCKS, endpoint=False).astype(np.intp))
     total = np.add.reduceat(rows[order], starts)
     mean = np.add.reduceat((scores * rows)[order], starts) / total
     return mean, total, np.add.reduceat(positives[order], starts)
@@ -72,6 +75,6 @@ def clip_outliers(
         side = np.repeat(scores, counts.astype(np.intp))
         if side.size:
             low, high = np.percentile(side, [25.0, 75.0])
-            lows.append(low - _REACH * (high - low))
-            highs.append(high + _REACH * (high - low))
+            lows.append(low - _QUARTILE_RANGES * (high - low))
+            highs.append(high + _QUARTILE_RANGES * (high - low))
     return np.clip(scores, min(lows), max(highs))

@@ -1,10 +1,11 @@
 """Which map suffices: a line in log odds (Platt, Firth), beta, or isotonic.
 
-Asked on rows that the fit has not seen, with the one-standard-error rule: the simplest map of which the
-log-loss is within one standard error of the best. Below 100 rows of either class the answer is the line,
-and isotonic takes part from 1,000 on.
+The line is Platt's, or Firth's where the labels contradict Platt's priors. Whether it suffices is asked on
+rows that the fit has not seen, with the one-standard-error rule: the simplest map of which the log-loss is
+within one standard error of the best. Below 100 rows of either class the answer is the line, and isotonic
+takes part from 1,000 on.
 
-Shape letters: g blocks of neighbouring scores, F folds.
+Shape letters: n rows, g blocks of neighbouring scores, F folds.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from ova.heads.calibration.calibrators.isotonic import fit_isotonic
 from ova.heads.calibration.calibrators.platt import Platt, fit_platt
 from ova.heads.calibration.ranking import Ranking
 
-_CONFLICT = 4.6
+_CONFLICT_NATS = 4.6
 FEWEST_FOR_BETA, FEWEST_FOR_ISOTONIC = 100, 1000
-_FOLDS, _BLOCKS, _SEED = 5, 1000, 20_261_121
+_FOLDS, _MOST_BLOCKS, _SEED = 5, 1000, 20_261_121
 
 
 def fit_probabilities(
@@ -34,7 +35,7 @@ def fit_probabilities(
     """Fit MAP-Platt; where the labels contradict its priors, Firth's regression, which has none.
 
     Logits of a scale that no network has (probabilities, say) lie many deviations from the priors. A gain of
-    `_CONFLICT` nats by two parameters is a likelihood-ratio test at about 1 %.
+    `_CONFLICT_NATS` nats by two parameters is a likelihood-ratio test at about 1 %.
 
     Args:
         scores: (n,) finite logits.
@@ -49,7 +50,7 @@ def fit_probabilities(
     drawn = clip_outliers(scores.astype(np.float64), single, positives)
     platt = fit_platt(drawn, truth, shift=shift, proper=proper)
     free = fit_firth(drawn, single, positives)
-    if free is not None and _log_loss(platt, drawn, truth) - _log_loss(free, drawn, truth) > _CONFLICT:
+    if free is not None and _log_loss(platt, drawn, truth) - _log_loss(free, drawn, truth) > _CONFLICT_NATS:
         return free
     return platt
 
@@ -96,7 +97,7 @@ class _Blocks:
         scores, rows = ranking.scores[::-1], ranking.rows[::-1]
         positives = ranking.positive_rows[::-1]
         scores = clip_outliers(scores, rows, positives)
-        starts = balanced_starts(rows, positives, _BLOCKS)
+        starts = balanced_starts(rows, positives, _MOST_BLOCKS)
         total = np.add.reduceat(rows, starts)
         mean = np.add.reduceat(scores * rows, starts) / total
         return cls(mean, total, np.add.reduceat(positives, starts))
@@ -164,14 +165,14 @@ def _fit(kind: str, blocks: _Blocks) -> tuple[Platt, Curve | None] | None:
     if kind == "beta":
         knots = bend_knots()
         point = fit_beta(z, blocks.rows, blocks.positives)
-        exact = _exact((knots - line.intercept) / line.slope)
-        return line, curve_through(kind, exact, beta_log_odds(point, line.log_odds(exact)))
+        scores = _in_float32((knots - line.intercept) / line.slope)
+        return line, curve_through(kind, scores, beta_log_odds(point, line.log_odds(scores)))
     if kind == "isotonic":
         knots, values = fit_isotonic(z, blocks.rows, blocks.positives)
         return line, curve_through(kind, (knots - line.intercept) / line.slope, values)
     return line, None
 
 
-def _exact(knots: FloatArray) -> FloatArray:
+def _in_float32(knots: FloatArray) -> FloatArray:
     with np.errstate(over="ignore"):
         return knots.astype(np.float32).astype(np.float64)

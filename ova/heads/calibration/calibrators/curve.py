@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 CURVE_KINDS = ("beta", "isotonic")
-MOST_KNOTS = 256
+_MOST_KNOTS = 256
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Curve:
         """Return what is wrong with the numbers, in words; empty if they are sound."""
         import numpy as np
 
-        if not 2 <= len(self.knots) == len(self.log_odds) <= MOST_KNOTS:
+        if not 2 <= len(self.knots) == len(self.log_odds) <= _MOST_KNOTS:
             return ["curve must have as many log_odds as knots, two or more"]
         with np.errstate(over="ignore"):
             exact = all(float(np.float32(knot)) == knot for knot in self.knots)

@@ -1,7 +1,10 @@
 """The threshold half of calibration: held-out logits and labels -> the logit from which a head says yes.
 
-The default rule, "auto", is that of `ova.heads.calibration.threshold.smoothed`; objectives that are promises
-are kept by `ova.heads.calibration.threshold.guarantees`.
+Each objective and method has its rule: "auto" that of `ova.heads.calibration.threshold.smoothed`, "argmax"
+and "bagged" those of `ova.heads.calibration.threshold.sweep`, promises those of
+`ova.heads.calibration.threshold.guarantees`. "plugin" is here.
+
+Shape letters: n rows, g distinct scores.
 """
 
 from __future__ import annotations
@@ -125,6 +128,10 @@ def choose_threshold(
     )
 
 
+def _odds(probability: float) -> float:
+    return probability / (1.0 - probability)
+
+
 @dataclass(frozen=True)
 class _Found:
     threshold: float
@@ -135,8 +142,8 @@ class _Found:
 
 def _find(rows: LabelledRows, line: Platt, aim: Objective, task: ThresholdTask) -> _Found:
     if isinstance(aim, Floor | Budget):
-        certified = guaranteed_threshold(rows.ranking, aim, task.confidence)
-        return _Found(certified.threshold, note=certified.note)
+        guaranteed = guaranteed_threshold(rows.ranking, aim, task.confidence)
+        return _Found(guaranteed.threshold, note=guaranteed.note)
     if task.method == "argmax":
         return _Found(sweep(rows.scores, rows.truth, objective=aim).threshold)
     if task.method == "bagged":
@@ -145,10 +152,6 @@ def _find(rows: LabelledRows, line: Platt, aim: Objective, task: ThresholdTask) 
         return _Found(plugin(rows.scores, line, objective=aim))
     found = smoothed_threshold(rows.ranking, aim)
     return _Found(found.threshold, found.low, found.high)
-
-
-def _odds(probability: float) -> float:
-    return probability / (1.0 - probability)
 
 
 def plugin(logits: ArrayLike, platt: Platt, *, objective: Maximised = FBeta()) -> float:  # noqa: B008
@@ -168,10 +171,10 @@ def plugin(logits: ArrayLike, platt: Platt, *, objective: Maximised = FBeta()) -
     """
     scores = np.asarray(logits, np.float64)
     ranked = np.sort(scores)[::-1]
-    return float(np.float32(plugin_at(ranked, np.ones(ranked.size), platt, objective)))
+    return float(np.float32(_plugin_at(ranked, np.ones(ranked.size), platt, objective)))
 
 
-def plugin_at(scores: FloatArray, rows: FloatArray, platt: Platt, objective: Maximised) -> float:
+def _plugin_at(scores: FloatArray, rows: FloatArray, platt: Platt, objective: Maximised) -> float:
     """As `plugin`, for distinct scores from high to low (g,) and the rows at each of them (g,)."""
     best = best_probability(platt.probability(scores), rows, objective)
     margin = (scores[0] - scores[-1] or 1.0) if isinstance(objective, Cost) else 0.0

@@ -45,16 +45,17 @@ from ova.heads.threshold_objectives import Maximised
 
 # Width of the smoothing in log odds at 24 positives, and positives that the model counts as.
 _LEVELS = ((0.5, 110.0), (0.24, 26.0), (0.15, 10.0))
+# Doubt from which three thresholds vote, and from which they are smoothed one step less.
 _DOUBT, _MORE_DOUBT = 0.6, 0.9
-_FLAT = 0.5
+_LEAST_FLATNESS = 0.5  # added, so that doubt does not vanish where scores are normal
 # A kernel that is best narrows with the fifth root of the rows (Silverman 1986); a model of a given kind
 # misfits more with more positives.
-_POSITIVES, _WIDTH_POWER, _DOUBT_POWER = 24.0, 0.2, 0.5
-_DRAWS = 200
+_USUAL_POSITIVES, _WIDTH_POWER, _DOUBT_POWER = 24.0, 0.2, 0.5
+_LOSS_DRAWS = 200
 _SEED = 20_261_121
 _QUANTILES = ndtri((np.arange(40) + 0.5) / 40)
 # Positives between which candidates lie, and candidates from one to the next.
-_ANCHORS, _STEPS = 33, 8
+_ANCHORS, _STEPS_BETWEEN = 33, 8
 # How far candidates go beyond the positives, in units.
 _BEYOND = 0.5
 
@@ -79,32 +80,34 @@ def smoothed_threshold(ranking: Ranking, objective: Maximised) -> SmoothedThresh
         objective: What to maximise.
     """
     optima = Bags.draw(ranking, objective).thresholds(objective)
-    usual = float(np.median(optima))
+    median = float(np.median(optima))
     positives = ranking.positive_rows
     drawn = clip_outliers(ranking.scores, ranking.rows, positives)
     model = fit_firth(drawn, ranking.rows, positives)
-    threshold = usual
+    threshold = median
     if model is not None:
-        threshold = _steadied(ranking, usual, model, Spread.of(ranking, drawn), objective)
+        threshold = _best_or_vote(ranking, median, model, Spread.of(ranking, drawn), objective)
     low, high = np.percentile(optima, [5.0, 95.0]).tolist()
     return SmoothedThreshold(float(np.float32(threshold)), low, high)
 
 
-def _steadied(ranking: Ranking, usual: float, model: Platt, spread: Spread, objective: Maximised) -> float:
+def _best_or_vote(
+    ranking: Ranking, median: float, model: Platt, spread: Spread, objective: Maximised
+) -> float:
     curve = SmoothedCurve.of(ranking, model, spread)
     best = _best(curve, objective, 0)
     loss = max(_loss_ratio(ranking, objective, best), 0.0)
-    doubt = cumulative_misfit(ranking, model) ** 2 * np.sqrt(loss * (spread.flatness + _FLAT))
-    limit = max(1.0, ranking.positives / _POSITIVES) ** _DOUBT_POWER
+    doubt = cumulative_misfit(ranking, model) ** 2 * np.sqrt(loss * (spread.flatness + _LEAST_FLATNESS))
+    limit = max(1.0, ranking.positives / _USUAL_POSITIVES) ** _DOUBT_POWER
     if doubt < _DOUBT * limit:
         return best
     first = 0 if doubt < _MORE_DOUBT * limit else 1
-    return float(np.median([usual, *(_best(curve, objective, level) for level in (first, first + 1))]))
+    return float(np.median([median, *(_best(curve, objective, level) for level in (first, first + 1))]))
 
 
 def _best(curve: SmoothedCurve, objective: Maximised, level: int) -> float:
     width, seen = _LEVELS[level]
-    narrower = (_POSITIVES / curve.ranking.positives) ** _WIDTH_POWER
+    narrower = (_USUAL_POSITIVES / curve.ranking.positives) ** _WIDTH_POWER
     return curve.best(objective, width * narrower, seen)
 
 
@@ -147,7 +150,7 @@ def _cells(
     """Draw how many of `total` rows lie above the higher and above the lower of two nested cuts."""
     few, many = sorted((one, other))
     sizes = np.array([few, many - few, total - many]) / total
-    counts = draw.multinomial(int(total), sizes, size=_DRAWS).astype(np.float64)
+    counts = draw.multinomial(int(total), sizes, size=_LOSS_DRAWS).astype(np.float64)
     return counts[:, 0], counts[:, 0] + counts[:, 1]
 
 
@@ -236,5 +239,5 @@ def _candidates(ranking: Ranking, beyond: float) -> FloatArray:
         anchors = anchors[np.linspace(0, anchors.size - 1, _ANCHORS).round().astype(np.intp)]
     anchors = np.concatenate(([anchors[0] + beyond], anchors, [anchors[-1] - beyond]))
     # Between steps, so that no candidate is a score, which could fall to either side elsewhere.
-    steps = (np.arange(_STEPS) + 0.5) / _STEPS
+    steps = (np.arange(_STEPS_BETWEEN) + 0.5) / _STEPS_BETWEEN
     return (anchors[:-1, None] + np.diff(anchors)[:, None] * steps).ravel()

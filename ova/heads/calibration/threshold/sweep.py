@@ -17,7 +17,7 @@ from ova.heads.calibration.ranking import Ranking
 from ova.heads.threshold_objectives import FBeta, Maximised
 from ova.metrics import Counts
 
-BAGS = 100
+_BAGS = 100
 _SEED = 20_250_607
 # A bootstrap looks at no more cuts than this: with so many positives, its neighbours are as good.
 _MOST_CUTS = 1_000
@@ -87,7 +87,7 @@ def bagged(
     labels: ArrayLike,
     *,
     objective: Maximised = FBeta(),  # noqa: B008 (immutable)
-    bags: int = BAGS,
+    bags: int = _BAGS,
     seed: int = _SEED,
 ) -> float:
     """Mean of the thresholds that are best on bootstrap samples of the rows, stratified by label.
@@ -131,7 +131,7 @@ class Bags:
     fp: FloatArray
 
     @classmethod
-    def draw(cls, ranking: Ranking, objective: Maximised, *, bags: int = BAGS, seed: int = _SEED) -> Bags:
+    def draw(cls, ranking: Ranking, objective: Maximised, *, bags: int = _BAGS, seed: int = _SEED) -> Bags:
         """Draw bootstrap samples; the order of the rows does not matter."""
         cuts = _candidates(ranking, objective)
         draw = np.random.default_rng(seed)

@@ -27,6 +27,7 @@ def steps(seed, rows=8000):
     return scores, (draw.random(rows) < share).astype(np.int8)
 
 
+@pytest.mark.slow
 def test_logistic_rows_keep_the_line():
     kept = [choose_curve(Ranking.of(*logistic(seed))) is None for seed in range(40)]
     assert np.mean(kept) >= 0.9

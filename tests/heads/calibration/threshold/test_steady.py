@@ -81,6 +81,7 @@ def test_where_the_model_fits_less_than_half_of_the_loss_is_left():
     assert np.mean(list(losses(families, by_rule))) < 0.5 * np.mean(list(losses(families, by_sweep)))
 
 
+@pytest.mark.slow
 def test_clusters_do_not_lead_into_the_valley_between_them():
     quarters = [(0.25, mean, 0.6) for mean in (9, 5, 1, -3)]
     families = (quarters, [(0.8, -7, 1), (0.12, -3.5, 0.6), (0.06, -0.5, 0.6), (0.02, 3, 0.6)])
