@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ova.errors import OvaError
+
 
 class Progress(Protocol):
     """What the library calls while it works; `ova.cli.app` draws bars from it."""
@@ -31,6 +33,12 @@ class Silent:
 
     def say(self, text: str) -> None:
         """Do nothing."""
+
+
+class Interrupted(OvaError):
+    """Work that was asked to stop; it goes on from there when it is run again."""
+
+    exit_code = 130
 
 
 def never() -> bool:

@@ -105,6 +105,11 @@ class Workspace:
         return self.root / "runs" / "store"
 
     @property
+    def features(self) -> Path:
+        """The folder of cached features of frozen trunks."""
+        return self.root / "runs" / "features"
+
+    @property
     def statistics(self) -> Path:
         """What is in the data: tables, pictures and a page."""
         return self.root / "runs" / "statistics"

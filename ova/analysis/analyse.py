@@ -82,7 +82,7 @@ def analyse(
     tested, evidence = exported.heads, [head.evidence for head in exported.heads]
     analysis = analyse_heads(evidence, ensemble=name, mode=mode, choices=exported.choices)
     trained = trained_baselines(workspace, tested, progress) if baselines else {}
-    analysis = with_measures(workspace, replace(analysis, rule=exported.told), tested, progress, trained)
+    analysis = _with_measures(workspace, replace(analysis, rule=exported.told), tested, progress, trained)
     if name is None:
         files = _write_plots(analysis, tested, evidence, progress)
         return Report(analysis, (*files, *_write_measures_of_runs(analysis, tested)))
@@ -100,6 +100,12 @@ def analyse(
     return Report(analysis, (*written, *files))
 
 
+def _check_heat_maps(ensemble: str | None) -> None:
+    if ensemble is None:
+        raise RecipeError("heat maps are shown on the page of an ensemble; name one: ova analyse ENSEMBLE")
+    require_captum()
+
+
 def _gather(
     workspace: Workspace, name: str | None, heads: Sequence[str], progress: Progress
 ) -> tuple[str, Exported]:
@@ -108,9 +114,64 @@ def _gather(
         names = heads or trained_heads(workspace)
         return "multilabel", Exported(tuple(read_tested(workspace, head) for head in names))
     recipe = read_ensemble_recipe(workspace, name)
-    names = _present(workspace, name, recipe.heads, progress)
+    names = _present_heads(workspace, name, recipe.heads, progress)
     tested = [read_tested(workspace, head) for head in names]
     return recipe.mode, apply_exported_rule(workspace, name, recipe, tested, progress)
+
+
+def _present_heads(workspace: Workspace, name: str, heads: Sequence[str], progress: Progress) -> list[str]:
+    """Leave out the heads that the exported model had to be made without, and tell so."""
+    path = workspace.ensemble_output(name) / MANIFEST_FILE
+    absent = read_manifest(path).absent if path.is_file() else ()
+    left_out = {each.name: each for each in absent if not workspace.current_run(each.name).is_file()}
+    for head in left_out.values():
+        progress.say(f"{name} is without {head.name}: {head.reason}")
+    return [head for head in heads if head not in left_out]
+
+
+def _with_measures(
+    workspace: Workspace,
+    analysis: Analysis,
+    tested: Sequence[Tested],
+    progress: Progress,
+    baselines: Mapping[str, tuple[Baseline, ...]],
+) -> Analysis:
+    """Return the analysis with all figures of its heads, in its order, and of the heads together.
+
+    Args:
+        workspace: Where the data are named.
+        analysis: What to add to.
+        tested: Its heads.
+        progress: Told after every head.
+        baselines: Trained ones by name of their head.
+
+    Raises:
+        ArtefactError: Files of a run are damaged.
+    """
+    belonging = read_belonging(workspace, progress)
+    by_name = {head.name: head for head in tested}
+    progress.start("measuring heads", len(tested))
+    measures = []
+    for result in analysis.heads:
+        found = measure_head(_head_run(by_name[result.name], belonging))
+        measures.append(replace(found, baselines=(*found.baselines, *baselines.get(found.name, ()))))
+        progress.advance("measuring heads", len(measures))
+    across = measure_across([by_name[result.name].evidence for result in analysis.heads], belonging)
+    return replace(analysis, measures=tuple(measures), across=across)
+
+
+def _head_run(head: Tested, belonging: Mapping[str, str]) -> HeadRun:
+    record, held_out = head.record, read_scores(head.run.scores)
+    megabytes = head.run.weights.stat().st_size / 1e6 if head.run.weights.is_file() else None
+    return HeadRun(
+        test=head.evidence,
+        calibration=head.calibration,
+        held_out=held_out,
+        groups=groups_of(held_out.images, belonging),
+        history=_epochs(head),
+        proper_loss=record.recipe.balance.proper,
+        cost=TrainingCost(record.seconds, megabytes, record.members, record.device),
+    )
 
 
 def _write_plots(
@@ -120,7 +181,8 @@ def _write_plots(
     files: list[Path] = []
     progress.start("drawing curves", len(tested))
     for done, (head, own) in enumerate(zip(tested, evidence, strict=True), start=1):
-        history = {head.name: read_csv(head.run.history)}
+        epochs = _epochs(head)
+        history = {head.name: epochs} if epochs else {}
         best = {head.name: head.record.best_epochs}
         alone = replace(analysis, heads=tuple(each for each in analysis.heads if each.name == head.name))
         files += write_plots(head.run.path, [own], alone, history, best)
@@ -128,15 +190,19 @@ def _write_plots(
     return files
 
 
+def _write_measures_of_runs(analysis: Analysis, tested: Sequence[Tested]) -> list[Path]:
+    """Write the tables of heads that are analysed without an ensemble into their runs."""
+    runs = {head.name: head.run.path for head in tested}
+    return [path for each in analysis.measures for path in write_measures(runs[each.name], [each])]
+
+
 def _source(head: Tested, evidence: HeadEvidence) -> HeadSource:
-    history = read_csv(head.run.history)
-    return HeadSource(evidence, head.calibration, history, head.record.best_epochs)
+    return HeadSource(evidence, head.calibration, _epochs(head), head.record.best_epochs)
 
 
-def _check_heat_maps(ensemble: str | None) -> None:
-    if ensemble is None:
-        raise RecipeError("heat maps are shown on the page of an ensemble; name one: ova analyse ENSEMBLE")
-    require_captum()
+def _epochs(head: Tested) -> list[dict[str, str]]:
+    """Return the epochs of a training; none where classifiers were fitted on a frozen trunk."""
+    return [] if head.record.strengths else read_csv(head.run.history)
 
 
 def analyse_any(
@@ -166,64 +232,3 @@ def analyse_any(
                 else f"{name!r} is an ensemble; analyse it alone"
             )
     return analyse(workspace, heads=names, heat_maps=heat_maps, baselines=baselines, progress=progress)
-
-
-def _present(workspace: Workspace, name: str, heads: Sequence[str], progress: Progress) -> list[str]:
-    """Leave out the heads that the exported model had to be made without, and tell so."""
-    path = workspace.ensemble_output(name) / MANIFEST_FILE
-    absent = read_manifest(path).absent if path.is_file() else ()
-    left_out = {each.name: each for each in absent if not workspace.current_run(each.name).is_file()}
-    for head in left_out.values():
-        progress.say(f"{name} is without {head.name}: {head.reason}")
-    return [head for head in heads if head not in left_out]
-
-
-def _write_measures_of_runs(analysis: Analysis, tested: Sequence[Tested]) -> list[Path]:
-    """Write the tables of heads that are analysed without an ensemble into their runs."""
-    runs = {head.name: head.run.path for head in tested}
-    return [path for each in analysis.measures for path in write_measures(runs[each.name], [each])]
-
-
-def with_measures(
-    workspace: Workspace,
-    analysis: Analysis,
-    tested: Sequence[Tested],
-    progress: Progress,
-    baselines: Mapping[str, tuple[Baseline, ...]],
-) -> Analysis:
-    """Return the analysis with all figures of its heads, in its order, and of the heads together.
-
-    Args:
-        workspace: Where the data are named.
-        analysis: What to add to.
-        tested: Its heads.
-        progress: Told after every head.
-        baselines: Trained ones by name of their head.
-
-    Raises:
-        ArtefactError: Files of a run are damaged.
-    """
-    belonging = read_belonging(workspace, progress)
-    by_name = {head.name: head for head in tested}
-    progress.start("measuring heads", len(tested))
-    measures = []
-    for result in analysis.heads:
-        found = measure_head(_material(by_name[result.name], belonging))
-        measures.append(replace(found, baselines=(*found.baselines, *baselines.get(found.name, ()))))
-        progress.advance("measuring heads", len(measures))
-    across = measure_across([by_name[result.name].evidence for result in analysis.heads], belonging)
-    return replace(analysis, measures=tuple(measures), across=across)
-
-
-def _material(head: Tested, belonging: Mapping[str, str]) -> HeadRun:
-    record, held_out = head.record, read_scores(head.run.scores)
-    megabytes = head.run.weights.stat().st_size / 1e6 if head.run.weights.is_file() else None
-    return HeadRun(
-        test=head.evidence,
-        calibration=head.calibration,
-        held_out=held_out,
-        groups=groups_of(held_out.images, belonging),
-        history=read_csv(head.run.history),
-        proper_loss=record.recipe.balance.proper,
-        cost=TrainingCost(record.seconds, megabytes, record.members, record.device),
-    )

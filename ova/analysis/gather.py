@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from ova.analysis.head_result import HeadEvidence
 from ova.data.dataset import open_dataset
-from ova.data.split.clusters import find_clusters
 from ova.errors import ArtefactError, OvaError
 from ova.heads.calibration.calibrate_run import read_calibration
 from ova.heads.calibration.calibration import Calibration
@@ -48,6 +47,17 @@ class Tested:
         )
 
 
+def read_tested(workspace: Workspace, name: str) -> Tested:
+    """Read the run of a head that is in use.
+
+    Raises:
+        ArtefactError: It is not trained, or its files are damaged.
+    """
+    run = current_run(workspace, name)
+    record = run.read_record()
+    return Tested(name, run, record, read_calibration(run, record), read_scores(run.test_scores))
+
+
 def trained_heads(workspace: Workspace) -> list[str]:
     """Return the names of all heads that are trained.
 
@@ -58,17 +68,6 @@ def trained_heads(workspace: Workspace) -> list[str]:
     if not names:
         raise ArtefactError("no head is trained yet; run: ova train")
     return names
-
-
-def read_tested(workspace: Workspace, name: str) -> Tested:
-    """Read the run of a head that is in use.
-
-    Raises:
-        ArtefactError: It is not trained, or its files are damaged.
-    """
-    run = current_run(workspace, name)
-    record = run.read_record()
-    return Tested(name, run, record, read_calibration(run, record), read_scores(run.test_scores))
 
 
 def read_belonging(workspace: Workspace, progress: Progress) -> dict[str, str]:
@@ -82,10 +81,7 @@ def read_belonging(workspace: Workspace, progress: Progress) -> dict[str, str]:
     except OvaError as error:
         progress.say(f"which images belong together is not known, each is taken to stand alone: {error}")
         return {}
-    pixels = {image: facts.pixels_blake3 for image, facts in dataset.facts.items()}
-    clusters = find_clusters(dataset.table, pixels, dataset.together)
-    of_row = zip(clusters.rows.tolist(), clusters.of_image.tolist(), strict=True)
-    return {dataset.table.images[row]: clusters.names[cluster] for row, cluster in of_row}
+    return dataset.belonging()
 
 
 def groups_of(images: Sequence[str], belonging: Mapping[str, str]) -> tuple[str, ...]:

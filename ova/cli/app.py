@@ -19,8 +19,10 @@ from ova.cli.memory import keep_freed_memory
 from ova.cli.render import console
 from ova.cli.render import heads as render_heads
 from ova.cli.render import predictions as render_predictions
+from ova.cli.render import trunks as render_trunks
 from ova.cli.session import Json, session
 from ova.errors import OvaError, PartialError, RecipeError
+from ova.workspace import Workspace
 
 app = typer.Typer(
     help="One binary model per class, calibrated, merged into one file, and honest about how good each is.",
@@ -30,7 +32,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(data.app, name="data")
-
 
 Heads = Annotated[list[str] | None, typer.Argument(help="Names of heads; all if none is given.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
@@ -192,6 +193,27 @@ def predict(
         failed = render_predictions.show(combined, predictions, as_json=as_json, as_csv=as_csv)
     if failed:
         raise PartialError(f"{len(failed)} of {len(files)} images were not read: {failed[0].error}")
+
+
+@app.command()
+def trunks(
+    fetch: Annotated[
+        list[str] | None, typer.Option(help="Write this backbone's weights to a file; repeat it.")
+    ] = None,
+    to: Annotated[Path | None, typer.Option(help="Of --fetch: the folder of the files.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List pretrained trunks that need no network, or fetch some as files for a machine without one."""
+    from ova.heads.network.trunks_at_hand import trunks_at_hand
+
+    if bool(fetch) != bool(to):
+        raise RecipeError("--fetch NAME and --to FOLDER go together; give both")
+    if not fetch or to is None:
+        render_trunks.at_hand(trunks_at_hand(Workspace(session.folder)), as_json=as_json)
+        return
+    from ova.heads.network.pretrained import fetch_trunk
+
+    render_trunks.fetched([fetch_trunk(name, to) for name in fetch], as_json=as_json)
 
 
 @app.command("list")

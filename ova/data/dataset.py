@@ -23,6 +23,7 @@ from ova.data.labels.table import LabelTable
 from ova.data.problems import Problem
 from ova.data.recipe import DatasetRecipe
 from ova.data.source import Source, open_source, refused, remember_facts
+from ova.data.split.clusters import find_clusters
 from ova.data.split.split import Split
 from ova.data.split.stored import stored_split
 from ova.errors import RecipeError
@@ -43,6 +44,13 @@ class Dataset:
     stores: Mapping[StoreSpec, PixelStore]
     together: Sequence[Sequence[str]] = ()
     """Clusters of near duplicates, which the split keeps in one part."""
+
+    def belonging(self) -> dict[str, str]:
+        """Return image -> the first image of what the split keeps together with it."""
+        pixels = {image: facts.pixels_blake3 for image, facts in self.facts.items()}
+        clusters = find_clusters(self.table, pixels, self.together)
+        of_row = zip(clusters.rows.tolist(), clusters.of_image.tolist(), strict=True)
+        return {self.table.images[row]: clusters.names[cluster] for row, cluster in of_row}
 
     def decode(self, image: str, channels: int) -> NDArray[np.uint8]:
         """Decode one image as the stores have it, but in its own size; see `Pictures.decode`."""

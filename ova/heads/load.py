@@ -58,7 +58,10 @@ def load_head(workspace: Workspace, name: str) -> TrainedHead:
     backbone, size = record.recipe.backbone, record.recipe.input.shape
     channels = record.recipe.input.channels
     with torch.random.fork_rng(devices=[]):  # first weights are drawn, only to be replaced
-        members = [build_backbone(backbone.name, channels=channels, size=size) for _ in range(record.members)]
+        members = [
+            build_backbone(backbone.name, channels=channels, size=size, pooling=backbone.pooling)
+            for _ in range(record.members)
+        ]
     head = Head(members, InputSpec.from_json(record.input), record.recipe.scoring.views)
     head.load_tensors(arrays)
     return TrainedHead(name, record.label, head.eval(), calibration, record.weights_digest, record)

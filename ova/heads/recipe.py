@@ -16,8 +16,10 @@ from ova.heads.threshold_objectives import Budget, Floor, parse_objective
 from ova.recipes import Settings, load_named
 from ova.workspace import Workspace
 
-FOCAL_GAMMA = 2.0
-ASYMMETRIC_GAMMA_POSITIVE, ASYMMETRIC_GAMMA_NEGATIVE, ASYMMETRIC_CLIP = 1.0, 4.0, 0.05
+_FOCAL_GAMMA = 2.0
+_ASYMMETRIC_GAMMA_POSITIVE, _ASYMMETRIC_GAMMA_NEGATIVE, _ASYMMETRIC_CLIP = 1.0, 4.0, 0.05
+Method = Literal["auto", "argmax", "bagged", "plugin"]
+METHODS: tuple[Method, ...] = get_args(Method)
 KEPT_DEFAULT = "default"  # the method of a calibration that had too few positives to choose
 TAIL_RATE = 1e-8  # what a step table that ends early goes on with
 
@@ -43,13 +45,13 @@ class BalanceSettings(Settings):
     """Augment all rows, or those of the rarer class alone."""
     loss: Literal["bce", "focal", "asymmetric"] = "bce"
     """Cross-entropy, or one that holds easy rows (focal) or easy negatives (asymmetric) back."""
-    focal_gamma: float = Field(default=FOCAL_GAMMA, gt=0, le=10)
+    focal_gamma: float = Field(default=_FOCAL_GAMMA, gt=0, le=10)
     """How much the focal loss holds easy rows back."""
-    asymmetric_gamma_positive: float = Field(default=ASYMMETRIC_GAMMA_POSITIVE, ge=0, le=10)
+    asymmetric_gamma_positive: float = Field(default=_ASYMMETRIC_GAMMA_POSITIVE, ge=0, le=10)
     """How much the asymmetric loss holds easy positives back."""
-    asymmetric_gamma_negative: float = Field(default=ASYMMETRIC_GAMMA_NEGATIVE, ge=0, le=10)
+    asymmetric_gamma_negative: float = Field(default=_ASYMMETRIC_GAMMA_NEGATIVE, ge=0, le=10)
     """How much it holds easy negatives back."""
-    asymmetric_clip: float = Field(default=ASYMMETRIC_CLIP, ge=0, lt=1)
+    asymmetric_clip: float = Field(default=_ASYMMETRIC_CLIP, ge=0, lt=1)
     """Negatives below this probability cost nothing."""
     allow_over_correction: bool = False
     """Train although sampling, weight and loss together correct more than the imbalance."""
@@ -82,10 +84,10 @@ class BalanceSettings(Settings):
             raise ValueError("rotate_negatives = false needs max_negatives or negatives_per_positive")
         if self.pos_weight_cap is not None and self.pos_weight not in ("auto", "sqrt"):
             raise ValueError('pos_weight_cap limits pos_weight = "auto" or "sqrt"')
-        if self.loss != "focal" and self.focal_gamma != FOCAL_GAMMA:
+        if self.loss != "focal" and self.focal_gamma != _FOCAL_GAMMA:
             raise ValueError('focal_gamma needs loss = "focal"')
         asymmetric = (self.asymmetric_gamma_positive, self.asymmetric_gamma_negative, self.asymmetric_clip)
-        usual = (ASYMMETRIC_GAMMA_POSITIVE, ASYMMETRIC_GAMMA_NEGATIVE, ASYMMETRIC_CLIP)
+        usual = (_ASYMMETRIC_GAMMA_POSITIVE, _ASYMMETRIC_GAMMA_NEGATIVE, _ASYMMETRIC_CLIP)
         if self.loss != "asymmetric" and asymmetric != usual:
             raise ValueError('asymmetric_gamma_... and asymmetric_clip need loss = "asymmetric"')
         return self
@@ -97,9 +99,11 @@ class BackboneSettings(Settings):
     name: str
     """Any timm model, or torchvision/NAME."""
     pretrained: bool = False
-    """Start from the weights of timm's hub."""
+    """Start from published weights: of an installed package, or of timm's hub."""
     weights: str | None = None
     """Start from a local safetensors file, relative to the workspace."""
+    pooling: Literal["mean", "mean+max"] = "mean"
+    """How the last map becomes features: the family's own way, or mean and maximum side by side."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of features dropped before the logit."""
     drop_path: float = Field(default=0.0, ge=0, lt=1)
@@ -110,6 +114,11 @@ class BackboneSettings(Settings):
     """First epoch, counted from 1, in which the trunk is trained too."""
     unfreeze_from: str | int | None = None
     """Unfreeze from this layer on; the whole trunk if not given."""
+
+    @property
+    def stays_frozen(self) -> bool:
+        """Whether the trunk is never trained."""
+        return self.freeze and self.unfreeze_epoch is None and self.unfreeze_from is None
 
     @model_validator(mode="after")
     def _agree(self) -> BackboneSettings:
@@ -215,15 +224,33 @@ class TrainingSettings(Settings):
         return self
 
 
+def step_table(steps: dict[str, float]) -> list[tuple[int, int, float]]:
+    """Parse {"1-10": rate, "11": rate} into (first, last, rate), sorted.
+
+    Raises:
+        ValueError: A range that is not FIRST-LAST, runs backwards, overlaps another, or a rate below 0.
+    """
+    table = []
+    for text, rate in steps.items():
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", text.replace(" ", ""))
+        if not match:
+            raise ValueError(f'steps: {text!r} is not a range of epochs like "1-10"')
+        first, last = int(match[1]), int(match[2] or match[1])
+        if not 1 <= first <= last or not (rate >= 0 and math.isfinite(rate)):
+            raise ValueError(f"steps: {text!r} = {rate} runs backwards or has a rate below 0")
+        table.append((first, last, rate))
+    table.sort()
+    for before, after in pairwise(table):
+        if after[0] <= before[1]:
+            raise ValueError(f"steps: epochs {before[0]}-{before[1]} and {after[0]}-{after[1]} overlap")
+    return table
+
+
 class ScoringSettings(Settings):
     """How an image is scored, here and in the exported model."""
 
     views: Literal["none", "flips", "dihedral"] = "none"
     """Average the logit over 1, 4 (mirrored) or 8 (mirrored and turned) copies."""
-
-
-Method = Literal["auto", "argmax", "bagged", "plugin"]
-METHODS: tuple[Method, ...] = get_args(Method)
 
 
 class CalibrationSettings(Settings):
@@ -271,7 +298,11 @@ class HeadRecipe(Settings):
 
     def training_digest(self) -> str:
         """Digest everything but the calibration, which may change without a new training."""
-        return digest_json(self.model_dump(mode="json", exclude={"calibration"}))
+        settings = self.model_dump(mode="json", exclude={"calibration"})
+        # A setting that came later counts only where it is set: runs from before it stay what they are.
+        if settings["backbone"]["pooling"] == "mean":
+            del settings["backbone"]["pooling"]
+        return digest_json(settings)
 
     def as_toml(self) -> dict[str, Any]:
         """Settings that differ from the defaults, ready for TOML."""
@@ -285,25 +316,3 @@ def read_head_recipe(workspace: Workspace, name: str) -> HeadRecipe:
         RecipeError: There is no such head, or its recipe is wrong.
     """
     return load_named(workspace.head_recipe(name), HeadRecipe, "head", workspace.head_names())
-
-
-def step_table(steps: dict[str, float]) -> list[tuple[int, int, float]]:
-    """Parse {"1-10": rate, "11": rate} into (first, last, rate), sorted.
-
-    Raises:
-        ValueError: A range that is not FIRST-LAST, runs backwards, overlaps another, or a rate below 0.
-    """
-    table = []
-    for text, rate in steps.items():
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", text.replace(" ", ""))
-        if not match:
-            raise ValueError(f'steps: {text!r} is not a range of epochs like "1-10"')
-        first, last = int(match[1]), int(match[2] or match[1])
-        if not 1 <= first <= last or not (rate >= 0 and math.isfinite(rate)):
-            raise ValueError(f"steps: {text!r} = {rate} runs backwards or has a rate below 0")
-        table.append((first, last, rate))
-    table.sort()
-    for before, after in pairwise(table):
-        if after[0] <= before[1]:
-            raise ValueError(f"steps: epochs {before[0]}-{before[1]} and {after[0]}-{after[1]} overlap")
-    return table

@@ -1,4 +1,7 @@
-"""Images of one part with their labels, and their pixels as tensors: what one head trains or is scored on."""
+"""Images of one part with their labels, and their pixels as tensors: what one head trains or is scored on.
+
+Shape letters: N rows, B rows of a batch, C channels, H height, W width.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from ova.data.images.store import PixelStore
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Images of one part with their labels: what one head trains or is scored on."""
+    """Images of one part in the order of their ids, and where their pixels lie."""
 
     images: tuple[str, ...]
     labels: NDArray[np.int8]

@@ -53,7 +53,7 @@ class HeadRecord(Settings):
     weights_digest: str
     trunk_digest: str
     initial_weights: str
-    """scratch, the hub's name, or a file."""
+    """scratch, a package, the hub's name, or a file."""
     licence: str | None
     """Of the initial weights."""
     pos_weight: tuple[float, ...]
@@ -68,8 +68,11 @@ class HeadRecord(Settings):
     """Part -> (positives, negatives)."""
     unknown: int
     """Images left out because their label is blank."""
+    strengths: tuple[float, ...] = ()
+    """Per fold, where classifiers were fitted on a frozen trunk and their mean became one member: the inverse
+    of the penalty."""
     best_epochs: tuple[int, ...]
-    """Per member, counted from 1."""
+    """Per member or fold, counted from 1."""
     validation_average_precision: tuple[float | None, ...]
     """Per member, at its best epoch."""
     seconds: float

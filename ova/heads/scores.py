@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from ova.errors import ArtefactError
 from ova.heads.rows import Rows, in_batches, read_batch
 from ova.storage import read_csv, write_csv
 
-BATCH = 64
+_BATCH = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +30,15 @@ class Scores:
     """(n,) 0 or 1."""
     logits: NDArray[np.float64]
     """(n,) float32 values."""
+
+    @classmethod
+    def joined(cls, parts: Sequence[Scores]) -> Scores:
+        """Put the rows of several parts, at least one, behind each other."""
+        return cls(
+            tuple(image for part in parts for image in part.images),
+            np.concatenate([part.labels for part in parts]),
+            np.concatenate([part.logits for part in parts]),
+        )
 
 
 def score_rows(
@@ -57,8 +66,8 @@ def score_rows(
     was_training = module.training
     module.eval()
     logits = np.empty(len(rows))
-    with torch.inference_mode(), _full_precision():
-        for part in in_batches(len(rows), BATCH):
+    with torch.inference_mode(), whole_float32():
+        for part in in_batches(len(rows), _BATCH):
             pixels = read_batch(store, rows.positions[part], device)
             logits[part] = forward(pixels).float().cpu().numpy()
             if progress is not None:
@@ -68,7 +77,7 @@ def score_rows(
 
 
 @contextmanager
-def _full_precision() -> Iterator[None]:
+def whole_float32() -> Iterator[None]:
     """Convolve in whole float32 on CUDA: thresholds fitted on rounded scores would not hold elsewhere."""
     convolutions: Any = torch.backends.cudnn.conv  # pyright: ignore[reportAttributeAccessIssue]
     before = convolutions.fp32_precision

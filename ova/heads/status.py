@@ -35,10 +35,10 @@ class HeadStatus:
 def head_statuses(workspace: Workspace) -> list[HeadStatus]:
     """Return the state of every head that has a recipe, by name."""
     labels = _label_digest(workspace)
-    return [head_status(workspace, name, labels) for name in workspace.head_names()]
+    return [_head_status(workspace, name, labels) for name in workspace.head_names()]
 
 
-def head_status(workspace: Workspace, name: str, labels: Callable[[], str | None]) -> HeadStatus:
+def _head_status(workspace: Workspace, name: str, labels: Callable[[], str | None]) -> HeadStatus:
     """Return the state of a head; `labels` gives the digest of the label table as it is now."""
     try:
         recipe = read_head_recipe(workspace, name)

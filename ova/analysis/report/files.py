@@ -28,6 +28,7 @@ from ova.workspace import Workspace, slug
 
 SHOWN = 6
 """Images of each kind that a head's part of the page shows."""
+_MISTAKE_COLUMNS = ("list", "rank", *(field.name for field in fields(JudgedImage)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +71,7 @@ def write_report(
     progress.start("drawing curves", len(sources))
     files: list[Path] = []
     for result, measures in zip(analysis.heads, analysis.measures, strict=True):
-        heads.append(_material(result, measures, by_name[result.name]))
+        heads.append(_section(result, measures, by_name[result.name]))
         files += _write_head(folder, heads[-1], precision_recall_png(by_name[result.name].evidence, result))
         progress.advance("drawing curves", len(heads))
     thumbnails, notices = _thumbnails(workspace, heads, progress, heat_maps=heat_maps)
@@ -83,31 +84,36 @@ def write_report(
     return [page, *files]
 
 
-def _material(result: HeadResult, measures: HeadMeasures, source: HeadSource) -> HeadSection:
+def _section(result: HeadResult, measures: HeadMeasures, source: HeadSource) -> HeadSection:
     return HeadSection(
         result=result,
         evidence=source.evidence,
         measures=measures,
         calibration=source.calibration,
         plots=curve_plots(measures, result.threshold),
-        loss=loss_curves_png(source.history, result.name, best_epochs=source.best_epochs),
+        loss=_loss_curves(source, result.name),
         mistakes=find_mistakes(source.evidence, source.calibration, SHOWN),
     )
+
+
+def _loss_curves(source: HeadSource, name: str) -> bytes | None:
+    if not source.history:
+        return None
+    return loss_curves_png(source.history, name, best_epochs=source.best_epochs)
 
 
 def _write_head(folder: Path, head: HeadSection, precision_recall: bytes) -> list[Path]:
     name = slug(head.result.name)
     pictures = {key: plot.png for key, plot in head.plots.items()}
-    pictures |= {"precision-recall": precision_recall, "loss": head.loss}
+    pictures |= {"precision-recall": precision_recall}
+    if head.loss is not None:
+        pictures["loss"] = head.loss
     for key, png in pictures.items():
         write_bytes(folder / f"{key}-{name}.png", png)
     write_csv(folder / f"mistakes-{name}.csv", _MISTAKE_COLUMNS, _mistake_rows(head))
     write_json(folder / f"mistakes-{name}.json", head.mistakes.to_json())
     tables = [f"mistakes-{name}.csv", f"mistakes-{name}.json"]
     return [folder / file for file in (*(f"{key}-{name}.png" for key in pictures), *tables)]
-
-
-_MISTAKE_COLUMNS = ("list", "rank", *(field.name for field in fields(JudgedImage)))
 
 
 def _mistake_rows(head: HeadSection) -> list[list[Any]]:

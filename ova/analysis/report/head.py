@@ -38,7 +38,8 @@ class HeadSection:
     measures: HeadMeasures
     calibration: Calibration
     plots: Mapping[str, Plot]
-    loss: bytes
+    loss: bytes | None
+    """The curves of its training; None where it has no epochs."""
     """How training went, as PNG."""
     mistakes: Mistakes
 
@@ -58,7 +59,7 @@ def head_content(head: HeadSection, thumbnails: Thumbnails) -> dict[str, Any]:
         "steps": steps and json.dumps(steps, separators=(",", ":"), allow_nan=False),
         "readout": _readout(head),
         "plots": [_plot(name, plot) for name, plot in head.plots.items()],
-        "loss": chart(head.loss, "losses and validation average precision of every epoch"),
+        "loss": head.loss and chart(head.loss, "losses and validation average precision of every epoch"),
         "findings": [(finding.kind, finding.text) for finding in head.measures.findings],
         "galleries": thumbnails.galleries(head.result, head.mistakes),
     }

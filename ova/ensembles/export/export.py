@@ -27,7 +27,7 @@ from ova.heads.training.plan import HeadSkipped, plan_head
 from ova.progress import Progress, Silent
 from ova.workspace import Workspace
 
-COMPARED_IMAGES = 64
+_COMPARED_IMAGES = 64
 
 
 def export(
@@ -76,7 +76,7 @@ def export(
     absent = [_why_absent(workspace, dataset, head) for head in recipe.heads if head not in trained]
     _refuse_other_pixels(heads, dataset)
     calibration_rows = _calibration_rows(dataset)
-    chosen = calibration_rows[:: max(1, len(calibration_rows) // COMPARED_IMAGES)][:COMPARED_IMAGES]
+    chosen = calibration_rows[:: max(1, len(calibration_rows) // _COMPARED_IMAGES)][:_COMPARED_IMAGES]
     none_prior = recipe.none_prior
     if recipe.mode == "argmax" and none_prior is None:
         none_prior = _none_prior(dataset, calibration_rows, heads)

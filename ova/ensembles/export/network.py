@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ova.data.images.crop import WHOLE
 from ova.data.images.resize import SCALE
+from ova.ensembles.export.shared_trunk import SharedTrunk, group_by_trunk
 from ova.ensembles.recipe import Mode
 from ova.ensembles.rule.rule import Rule, plain_rule
 from ova.ensembles.rule.torch_rule import Decision
@@ -59,7 +60,8 @@ class CalibratedHead(Protocol):
 class CombinedNetwork(nn.Module):
     """Several heads behind one batch of images.
 
-    Heads that read the same size and channels share one resize. All heads are put into eval mode.
+    Heads that read the same size and channels share one resize, and heads on one and the same trunk share
+    that as well (`ova.ensembles.export.shared_trunk`). All heads are put into eval mode.
 
     Args:
         heads: In the order of the outputs.
@@ -84,10 +86,13 @@ class CombinedNetwork(nn.Module):
         if not heads:
             raise ArtefactError("a combined model needs at least one head")
         calibrations = [head.calibration for head in heads]
-        self.heads = nn.ModuleList([head.head for head in heads])
-        specs = [head.head.input_spec for head in heads]
-        self._forms: list[InputForm] = [(spec.channels, spec.height, spec.width, spec.crop) for spec in specs]
-        self.channels = max(spec.channels for spec in specs)
+        networks = [head.head.eval() for head in heads]
+        self._groups = group_by_trunk(networks)
+        self.heads = nn.ModuleList(
+            [_scorer([networks[index] for index in group.heads]) for group in self._groups]
+        )
+        self._forms = [_form(networks[group.heads[0]]) for group in self._groups]
+        self.channels = max(network.input_spec.channels for network in networks)
         self.mode: Mode = mode
         rule = rule or plain_rule([each.threshold for each in calibrations], mode)
         self.decision = Decision(calibrations, [head.name for head in heads], rule, none_prior)
@@ -107,17 +112,42 @@ class CombinedNetwork(nn.Module):
         logits = self.logits(images.permute(0, 3, 1, 2).to(torch.float32))
         return (logits, *self.decision(logits))
 
+    @property
+    def trunks(self) -> list[str | None]:
+        """Digests of shared trunks, in the order of the heads; None for a head that shares none."""
+        by_head = {index: group.digest for group in self._groups for index in group.heads}
+        return [by_head[index] for index in range(len(by_head))]
+
     def logits(self, pixels: Tensor) -> Tensor:
         """Score pixels (B, C, H, W) float32 with values 0..255, giving (B, K)."""
         resized: dict[InputForm, Tensor] = {}
-        columns = []
-        for head, form in zip(self.heads, self._forms, strict=True):
+        parts = []
+        for scorer, form in zip(self.heads, self._forms, strict=True):
             if form not in resized:
                 channels, height, width, crop = form
                 source = luma_in_graph(pixels) if channels < self.channels else pixels
                 resized[form] = resize_images(source, (height, width), crop)
-            columns.append(head(resized[form]))
-        return torch.stack(columns, dim=1)
+            parts.append(scorer(resized[form]))
+        return self._in_order(parts)
+
+    def _in_order(self, parts: Sequence[Tensor]) -> Tensor:
+        """Put logits, (B,) of one head or (B, N) of N on one trunk, into the order of the heads: (B, K)."""
+        if all(part.ndim == 1 for part in parts):
+            return torch.stack(list(parts), dim=1)
+        logits = torch.cat([part if part.ndim == 2 else part.unsqueeze(1) for part in parts], dim=1)
+        heads = [index for group in self._groups for index in group.heads]
+        if heads == sorted(heads):
+            return logits
+        return logits.index_select(1, torch.tensor([heads.index(place) for place in range(len(heads))]))
+
+
+def _scorer(heads: Sequence[Head]) -> nn.Module:
+    return SharedTrunk(heads) if len(heads) > 1 else heads[0]
+
+
+def _form(head: Head) -> InputForm:
+    spec = head.input_spec
+    return (spec.channels, spec.height, spec.width, spec.crop)
 
 
 def luma_in_graph(pixels: Tensor) -> Tensor:

@@ -117,7 +117,7 @@ def export_combined(
     mode, none_prior = spec.mode, spec.none_prior if spec.mode == "argmax" else None
     rule = spec.rule or plain_rule([head.calibration.threshold for head in heads], mode)
     network = CombinedNetwork(heads, mode=mode, none_prior=none_prior, rule=rule)
-    draft = _draft(heads, spec, rule, network.channels)
+    draft = _draft(heads, spec, rule, network)
     _check_labels(draft.labels)
     content = onnx_bytes(network, draft, folder)
     manifest = replace(draft, model_sha256=hashlib.sha256(content).hexdigest())
@@ -145,10 +145,15 @@ def onnx_bytes(network: CombinedNetwork, manifest: Manifest, folder: Path) -> by
     return model.SerializeToString(deterministic=True)
 
 
-def _draft(heads: Sequence[ExportableHead], spec: EnsembleSpec, rule: Rule, channels: int) -> Manifest:
+def _draft(
+    heads: Sequence[ExportableHead], spec: EnsembleSpec, rule: Rule, network: CombinedNetwork
+) -> Manifest:
     """Describe a model that is still to be made and compared."""
     argmax, runs = spec.mode == "argmax", spec.runs
-    entries = tuple(_entry(head, spec.output_names, runs.get(head.name)) for head in heads)
+    entries = tuple(
+        replace(_entry(head, spec.output_names, runs.get(head.name)), trunk=trunk)
+        for head, trunk in zip(heads, network.trunks, strict=True)
+    )
     return Manifest(
         format=FORMAT,
         ova_version=__version__,
@@ -158,7 +163,7 @@ def _draft(heads: Sequence[ExportableHead], spec: EnsembleSpec, rule: Rule, chan
         absent=tuple(spec.absent),
         none_prior=spec.none_prior if argmax else None,
         tie_rule=TIE_RULE if argmax else None,
-        channels=channels,
+        channels=network.channels,
         white_level=spec.decoding.white_level,
         draft_side=spec.decoding.draft_side,
         rule=rule,

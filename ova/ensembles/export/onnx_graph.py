@@ -7,11 +7,7 @@ a row, and where only the rule has changed, the first is taken over from the mod
 from __future__ import annotations
 
 import hashlib
-import io
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -32,29 +28,15 @@ from ova.ensembles.runtime.manifest import (
 )
 from ova.ensembles.runtime.onnx_file import MAX_MODEL_BYTES
 from ova.errors import ArtefactError
+from ova.heads.network.onnx_trace import OPSET, trace_module
 
-OPSET = 20
 _ROOM_FOR_GRAPH = 64 * 1024 * 1024
 # Traced sizes: a batch of 1 would be taken for a constant, and equal sides for one and the same.
 _TRACED_SHAPE = (2, 37, 41)
 # Raise it with any change to what `CombinedNetwork.logits` computes: older graphs are then not taken over.
 _GRAPH_VERSION = 2
-LOGITS = "logits"
-_RULE = "rule/"
-
-
-def networks_digest(heads: Sequence[HeadEntry]) -> str:
-    """Digest what the graph images -> logits is made from."""
-    parts = [
-        {
-            "weights": head.weights_digest,
-            "input": asdict(head.input),
-            "views": head.views,
-            "backbone": head.backbone,
-        }
-        for head in heads
-    ]
-    return digest_json([_GRAPH_VERSION, OPSET, torch.__version__, onnx.__version__, parts])
+_LOGITS = "logits"
+_RULE_PREFIX = "rule/"
 
 
 def trace_networks(network: CombinedNetwork) -> onnx.ModelProto:
@@ -70,12 +52,7 @@ def trace_networks(network: CombinedNetwork) -> onnx.ModelProto:
             " combine fewer heads or smaller backbones"
         )
     example = torch.zeros(*_TRACED_SHAPE, network.channels, dtype=torch.uint8)
-    return _trace(_Logits(network), example, INPUT_NAME, (LOGITS,), ("batch", "height", "width"))
-
-
-def trace_rule(decision: Decision, heads: int, mode: str) -> onnx.ModelProto:
-    """Make the graph `logits` -> the other outputs."""
-    return _trace(decision, torch.zeros(2, heads), LOGITS, OUTPUT_NAMES[mode][1:], ("batch",))
+    return trace_module(_Logits(network), example, INPUT_NAME, (_LOGITS,), ("batch", "height", "width"))
 
 
 class _Logits(nn.Module):
@@ -88,55 +65,9 @@ class _Logits(nn.Module):
         return self._network[0].logits(images.permute(0, 3, 1, 2).to(torch.float32))
 
 
-def _trace(
-    module: nn.Module, example: Tensor, given: str, names: Sequence[str], free: Sequence[str]
-) -> onnx.ModelProto:
-    unknown = torch.export.Dim.DYNAMIC
-    with _silence(), torch.no_grad():
-        program = torch.onnx.export(
-            module.eval(),
-            (example,),
-            dynamo=True,
-            opset_version=OPSET,
-            dynamic_shapes=(dict.fromkeys(range(len(free)), unknown),),
-            input_names=[given],
-            output_names=list(names),
-            external_data=False,
-            verbose=False,
-        )
-    if program is None:  # only the deprecated exporter returns nothing
-        raise ArtefactError("torch gave no ONNX program")
-    model = program.model_proto  # made anew by every access
-    _tidy(model, free)
-    return model
-
-
-def _tidy(model: onnx.ModelProto, free: Sequence[str]) -> None:
-    """Name the free dimensions, and drop what tells of the exporting machine (stack traces with paths)."""
-    graph = model.graph
-    dimensions = [each.dim_param for each in graph.input[0].type.tensor_type.shape.dim[: len(free)]]
-    renamed = dict(zip(dimensions, free, strict=True))
-    for value in (*graph.input, *graph.output):
-        for dimension in value.type.tensor_type.shape.dim:
-            if dimension.dim_param:
-                dimension.dim_param = renamed.get(dimension.dim_param, dimension.dim_param)
-    for part in (*graph.node, *graph.input, *graph.output, *graph.initializer, graph):
-        part.ClearField("metadata_props")
-        part.ClearField("doc_string")
-    graph.ClearField("value_info")
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Keep torch's exporter from printing, logging and warning."""
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
+def trace_rule(decision: Decision, heads: int, mode: str) -> onnx.ModelProto:
+    """Make the graph `logits` -> the other outputs."""
+    return trace_module(decision, torch.zeros(2, heads), _LOGITS, OUTPUT_NAMES[mode][1:], ("batch",))
 
 
 def join(networks: onnx.ModelProto, rule: onnx.ModelProto) -> None:
@@ -146,20 +77,35 @@ def join(networks: onnx.ModelProto, rule: onnx.ModelProto) -> None:
         networks: images -> `logits`.
         rule: `logits` -> the other outputs. Its names get a prefix, except those of inputs and outputs.
     """
-    kept = {LOGITS, *(value.name for value in rule.graph.output)}
+    kept = {_LOGITS, *(value.name for value in rule.graph.output)}
 
     def named(name: str) -> str:
-        return name if name in kept or not name else _RULE + name
+        return name if name in kept or not name else _RULE_PREFIX + name
 
     for tensor in rule.graph.initializer:
         tensor.name = named(tensor.name)
     for node in rule.graph.node:
-        node.name = _RULE + node.name
+        node.name = _RULE_PREFIX + node.name
         node.input[:] = [named(name) for name in node.input]
         node.output[:] = [named(name) for name in node.output]
     networks.graph.node.extend(rule.graph.node)
     networks.graph.initializer.extend(rule.graph.initializer)
     networks.graph.output.extend(rule.graph.output)
+
+
+def networks_digest(heads: Sequence[HeadEntry]) -> str:
+    """Digest what the graph images -> logits is made from."""
+    parts = [
+        {
+            "weights": head.weights_digest,
+            "input": asdict(head.input),
+            "views": head.views,
+            "backbone": head.backbone,
+            **({} if head.trunk is None else {"trunk": head.trunk}),
+        }
+        for head in heads
+    ]
+    return digest_json([_GRAPH_VERSION, OPSET, torch.__version__, onnx.__version__, parts])
 
 
 def networks_in(folder: Path, digest: str) -> onnx.ModelProto | None:
@@ -188,10 +134,10 @@ def _without_rule(model: onnx.ModelProto) -> onnx.ModelProto:
     graph = model.graph
     for parts in (graph.node, graph.initializer):
         for index in range(len(parts) - 1, -1, -1):
-            if parts[index].name.startswith(_RULE):
+            if parts[index].name.startswith(_RULE_PREFIX):
                 del parts[index]
     for index in range(len(graph.output) - 1, -1, -1):
-        if graph.output[index].name != LOGITS:
+        if graph.output[index].name != _LOGITS:
             del graph.output[index]
     del model.metadata_props[:]
     assert [each.name for each in graph.input] == [INPUT_NAME]  # noqa: S101 (our own file, by its digest)

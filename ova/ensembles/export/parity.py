@@ -21,7 +21,7 @@ from ova.ensembles.runtime.model import CombinedModel
 from ova.errors import ArtefactError, DataError, RecipeError, first_few
 from ova.heads.network.head import Head
 
-MAX_LOGIT_DIFFERENCE = 1e-4
+_MAX_LOGIT_DIFFERENCE = 1e-4
 _BATCH = 16
 
 RealImage = Path | bytes | NDArray[np.uint8]
@@ -62,7 +62,7 @@ def check_parity(
     tipped |= np.array(expected.chosen) != np.array([each.label for each in predictions])
     tipped |= np.array(expected.unsure) != np.array([bool(each.unsure) for each in predictions])
     parity = ParityEntry(len(images), float(differences.max()), int(tipped.sum()))
-    if parity.decision_flips or not parity.max_logit_difference <= MAX_LOGIT_DIFFERENCE:
+    if parity.decision_flips or not parity.max_logit_difference <= _MAX_LOGIT_DIFFERENCE:
         worst = int(np.argmax(np.where(tipped, np.inf, differences.max(axis=1))))
         raise ArtefactError(
             f"the exported model differs from torch: {parity.decision_flips} of {len(images)} images are"

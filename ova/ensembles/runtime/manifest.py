@@ -26,7 +26,7 @@ FORMAT = 1
 MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
-MAX_HEADS = 4096
+_MAX_HEADS = 4096
 INPUT_NAME = "images"
 METADATA_KEY = "ova"
 """Key of `Manifest.description` in the metadata of the ONNX file."""
@@ -36,8 +36,10 @@ OUTPUT_NAMES = {
 }
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NOT_IN_MODEL = ("model_sha256", "parity")
+# Keys of later versions that may be missing: files without them are read, and written, as before.
+_ABSENT_IF_NONE = frozenset({"trunk"})
 
-Entry = TypeVar("Entry")
+_Entry = TypeVar("_Entry")
 
 _hints = cache(get_type_hints)
 
@@ -79,6 +81,36 @@ class HeadEntry:
     """Where it comes from, if it was exported from a workspace."""
     curve: Curve | None = None
     """Logit -> log odds in place of slope and intercept."""
+    trunk: str | None = None
+    """Digest of the trunk that it shares with other heads; the key is absent where it shares none."""
+
+
+@dataclass(frozen=True)
+class RunEntry:
+    """Which training a head is of, and why that one."""
+
+    run: str
+    """Its number in the workspace that exported."""
+    digest: str
+    """Of its recipe, rows, labels and pixels."""
+    ova_version: str
+    """Which trained it."""
+    criterion: str | None = None
+    """By which it was chosen among runs; None where it was simply the one in use."""
+    figure: float | None = None
+    """Of that criterion, on held-out rows."""
+    rows: int | None = None
+    """Held-out rows that all runs of the choice share."""
+    positives: int | None = None
+    others: tuple[OtherRun, ...] = ()
+
+
+@dataclass(frozen=True)
+class OtherRun:
+    """A run that was not chosen, and its figure by the same criterion."""
+
+    run: str
+    figure: float | None
 
 
 @dataclass(frozen=True)
@@ -133,12 +165,20 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object of `manifest.json`; `parse_manifest` reads it back unchanged."""
-        return json.loads(json.dumps(asdict(self), allow_nan=False))
+        return json.loads(json.dumps(self._content(), allow_nan=False))
 
     def description(self) -> str:
         """Return the part that is also inside the ONNX file, as JSON text with sorted keys."""
-        content = {name: value for name, value in asdict(self).items() if name not in _NOT_IN_MODEL}
+        content = {name: value for name, value in self._content().items() if name not in _NOT_IN_MODEL}
         return json.dumps(content, sort_keys=True, allow_nan=False)
+
+    def _content(self) -> dict[str, Any]:
+        content = asdict(self)
+        for head in content["heads"]:
+            for name in _ABSENT_IF_NONE:
+                if head[name] is None:
+                    del head[name]
+        return content
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -182,17 +222,19 @@ class _ManifestProblem(ArtefactError):
 
 def _contradictions(manifest: Manifest) -> list[tuple[bool, str]]:
     heads, priors = manifest.heads, [head.prior for head in manifest.heads]
+    trunks = [head.trunk for head in heads if head.trunk is not None]
     sizes = [number for head in heads for number in (head.input.height, head.input.width)]
     argmax = manifest.mode == "argmax"
     none = manifest.none_prior
     return [
-        (not 1 <= len(heads) <= MAX_HEADS, f"it has {len(heads)} heads, not 1 to {MAX_HEADS}"),
+        (not 1 <= len(heads) <= _MAX_HEADS, f"it has {len(heads)} heads, not 1 to {_MAX_HEADS}"),
         (_repeats([each.name for each in (*heads, *manifest.absent)]), "two heads have the same name"),
         (_repeats(manifest.labels), "two heads have the same label"),
         (not all(0 <= prior <= 1 for prior in priors), "a prior is outside [0, 1]"),
         (not all(1 <= size <= 65535 for size in sizes), "an input size is out of range"),
         (any(head.curve and head.curve.problems() for head in heads), "a curve is damaged"),
         (any(not 1 <= head.input.crop <= WHOLE for head in heads), "an input crop is out of range"),
+        (any(trunks.count(trunk) == 1 for trunk in trunks), "a head shares its trunk with no other"),
         (any(head.input.channels not in (1, 3) for head in heads), "a head has neither 1 nor 3 channels"),
         (
             manifest.channels != max((head.input.channels for head in heads), default=0),
@@ -232,42 +274,16 @@ def _parse(kind: Any, value: object, where: str) -> Any:
     raise _ManifestProblem(f"{where} is damaged or of the wrong type")
 
 
-def _parse_object(kind: type[Entry], value: object, where: str) -> Entry:
+def _parse_object(kind: type[_Entry], value: object, where: str) -> _Entry:
     if not isinstance(value, dict):
         raise _ManifestProblem(f"{where} is not an object")
     hints = _hints(kind)
     names = [field.name for field in fields(kind)]  # pyright: ignore[reportArgumentType]
-    unknown, missing = sorted(set(value) - set(names)), sorted(set(names) - set(value))
+    unknown, missing = sorted(set(value) - set(names)), sorted(set(names) - set(value) - _ABSENT_IF_NONE)
     if unknown:
         raise _ManifestProblem(f"{where} has unknown keys {first_few([repr(key) for key in unknown], 3)}")
     if missing:
         raise _ManifestProblem(f"{where} lacks {first_few(missing, 3)}")
-    return kind(**{name: _parse(hints[name], value[name], f"{where}.{name}") for name in names})
-
-
-@dataclass(frozen=True)
-class OtherRun:
-    """A run that was not chosen, and its figure by the same criterion."""
-
-    run: str
-    figure: float | None
-
-
-@dataclass(frozen=True)
-class RunEntry:
-    """Which training a head is of, and why that one."""
-
-    run: str
-    """Its number in the workspace that exported."""
-    digest: str
-    """Of its recipe, rows, labels and pixels."""
-    ova_version: str
-    """Which trained it."""
-    criterion: str | None = None
-    """By which it was chosen among runs; None where it was simply the one in use."""
-    figure: float | None = None
-    """Of that criterion, on held-out rows."""
-    rows: int | None = None
-    """Held-out rows that all runs of the choice share."""
-    positives: int | None = None
-    others: tuple[OtherRun, ...] = ()
+    return kind(
+        **{name: _parse(hints[name], value[name], f"{where}.{name}") for name in names if name in value}
+    )

@@ -98,7 +98,7 @@ class CombinedModel:
             ArtefactError: The bytes are not the model that the manifest describes.
         """
         self.manifest = manifest
-        self._session = open_session(content, manifest, threads)
+        self._session = _open_session(content, manifest, threads)
 
     @classmethod
     def load(cls, path: Path, *, threads: int | None = None) -> CombinedModel:
@@ -251,7 +251,7 @@ def _as_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
     return to_channels(shaped, channels)
 
 
-def open_session(content: bytes, manifest: Manifest, threads: int | None) -> onnxruntime.InferenceSession:
+def _open_session(content: bytes, manifest: Manifest, threads: int | None) -> onnxruntime.InferenceSession:
     """Check the bytes and start ONNX Runtime on them, on the CPU.
 
     Args:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 TORCHVISION = "torchvision/"
+Pooling = Literal["mean", "mean+max"]
 
 # fmt: off
 FAMILIES = (
@@ -45,7 +46,13 @@ FAMILIES = (
 
 
 def build_backbone(
-    name: str, *, channels: int, size: tuple[int, int], drop_rate: float = 0.0, drop_path_rate: float = 0.0
+    name: str,
+    *,
+    channels: int,
+    size: tuple[int, int],
+    pooling: Pooling = "mean",
+    drop_rate: float = 0.0,
+    drop_path_rate: float = 0.0,
 ) -> nn.Module:
     """Build an untrained network (batch, channels, height, width) -> logits (batch, 1).
 
@@ -53,6 +60,8 @@ def build_backbone(
         name: A timm model, with or without a pretrained tag, or `torchvision/NAME`.
         channels: 1 (grey) or 3 (RGB).
         size: Height and width of the input in pixels.
+        pooling: "mean" is the family's own way; "mean+max" puts mean and maximum of the last map side by
+            side.
         drop_rate: Dropout before the classifier, 0 to 1. It replaces the family's own rate, 0 included.
         drop_path_rate: Stochastic depth of the last block, 0 to 1; it too replaces the family's own rate.
 
@@ -62,7 +71,71 @@ def build_backbone(
     _check_name(name)
     shape = {"channels": channels, "size": size}
     _check_size(sketch(name, 1, **shape), name, **shape)
-    return _construct(name, 1, **shape, drop_rate=drop_rate, drop_path_rate=drop_path_rate)
+    rates = {"drop_rate": drop_rate, "drop_path_rate": drop_path_rate}
+    return _construct(name, 1, **shape, **rates, **_pooling_of(name, pooling))
+
+
+def _pooling_of(name: str, pooling: Pooling) -> dict[str, str]:
+    """Return what timm is told of the pooling.
+
+    Raises:
+        RecipeError: The family has no other pooling than its own.
+    """
+    if pooling == "mean":
+        return {}
+    network = None if name.startswith(TORCHVISION) else sketch(name, 1, channels=3, size=(224, 224))
+    if not hasattr(getattr(network, "global_pool", None) or _head_of(network), "pool_type"):
+        raise RecipeError(
+            f'{name} has its own pooling; pooling = "mean+max" is for convolutional networks of timm'
+        )
+    return {"global_pool": "catavgmax"}
+
+
+def _head_of(network: nn.Module | None) -> object:
+    """Return the pooling layer of families that have it inside their head."""
+    return getattr(getattr(network, "head", None), "global_pool", None)
+
+
+def _check_name(name: str) -> None:
+    if name not in _known_names():
+        hint = nearest(name, sorted(_known_names())) or "; give a timm model or torchvision/NAME"
+        raise RecipeError(f"backbone {name!r} is unknown{hint}")
+
+
+@functools.cache
+def _known_names() -> frozenset[str]:
+    import torchvision
+
+    timm = timm_library()
+    families = torchvision.models.list_models(module=torchvision.models)
+    return frozenset(
+        [
+            *timm.list_models(),
+            *timm.list_models(pretrained=True),
+            *(TORCHVISION + family for family in families),
+        ]
+    )
+
+
+def _check_size(network: nn.Module, name: str, channels: int, size: tuple[int, int]) -> None:
+    device = next(network.parameters()).device
+    network.eval()
+    try:
+        with torch.no_grad():
+            output = network(torch.zeros(2, channels, *size, device=device))
+    except NotImplementedError:  # an operation that cannot be sketched: training will tell
+        return
+    except Exception as error:  # families fail in their own ways on a size that they do not take
+        raise _size_error(name, size, error) from error
+    if not isinstance(output, torch.Tensor) or tuple(output.shape) != (2, 1):
+        raise RecipeError(
+            f"{name} does not give one logit per image; choose an image classification backbone"
+        )
+
+
+def _size_error(name: str, size: tuple[int, int], error: Exception) -> RecipeError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return RecipeError(f"{name} does not take images of {size[0]}x{size[1]} pixels: {reason}")
 
 
 def classifier_keys(name: str, *, channels: int, size: tuple[int, int]) -> frozenset[str]:
@@ -80,7 +153,12 @@ def classifier_keys(name: str, *, channels: int, size: tuple[int, int]) -> froze
 
 
 def trunk_digest(
-    state: Mapping[str, np.ndarray], classifier: Collection[str], *, name: str, input_spec: InputSpec
+    state: Mapping[str, np.ndarray],
+    classifier: Collection[str],
+    *,
+    name: str,
+    input_spec: InputSpec,
+    pooling: Pooling = "mean",
 ) -> str:
     """Digest what makes two trunks interchangeable: weights, architecture, input and cut point.
 
@@ -89,6 +167,7 @@ def trunk_digest(
         classifier: The keys to leave out (`classifier_keys`).
         name: The architecture; a pretrained tag says where weights came from and does not count.
         input_spec: Size and normalisation of the input.
+        pooling: What stands between the last map and the classifier.
 
     Returns:
         A SHA-256 in hexadecimal digits.
@@ -96,11 +175,12 @@ def trunk_digest(
     weights = digest_arrays({key: array for key, array in state.items() if key not in classifier})
     architecture = name.partition(".")[0]
     trunk = {"weights": weights, "architecture": architecture, "input": input_spec.to_json()}
-    return digest_json({**trunk, "cut": "classifier"})
+    cut = "classifier" if pooling == "mean" else f"classifier, {pooling}"
+    return digest_json({**trunk, "cut": cut})
 
 
 def sketch(name: str, outputs: int, **settings: Any) -> nn.Module:
-    """Build a network without its numbers, to learn its shapes at no cost (see `timm_network`)."""
+    """Build a network without its numbers, to learn its shapes at no cost; settings as for `timm_network`."""
     with torch.random.fork_rng(devices=[]):  # the networks built for real must not depend on the sketches
         try:
             with torch.device("meta"):
@@ -109,12 +189,14 @@ def sketch(name: str, outputs: int, **settings: Any) -> nn.Module:
             return _construct(name, outputs, **settings)
 
 
-def timm_library() -> ModuleType:
-    """Import timm, with the hub client's telemetry off unless the user set it."""
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    import timm
-
-    return timm
+def _construct(name: str, outputs: int, **settings: Any) -> nn.Module:
+    build = torchvision_network if name.startswith(TORCHVISION) else timm_network
+    try:
+        return build(name, outputs, **settings)
+    except (ValueError, AssertionError, RuntimeError) as error:
+        if isinstance(error, NotImplementedError):
+            raise
+        raise _size_error(name, settings["size"], error) from error
 
 
 def timm_network(
@@ -146,56 +228,12 @@ def timm_network(
             del settings[unknown]
 
 
-@functools.cache
-def _known_names() -> frozenset[str]:
-    import torchvision
+def timm_library() -> ModuleType:
+    """Import timm, with the hub client's telemetry off unless the user set it."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    import timm
 
-    timm = timm_library()
-    families = torchvision.models.list_models(module=torchvision.models)
-    return frozenset(
-        [
-            *timm.list_models(),
-            *timm.list_models(pretrained=True),
-            *(TORCHVISION + family for family in families),
-        ]
-    )
-
-
-def _check_name(name: str) -> None:
-    if name not in _known_names():
-        hint = nearest(name, sorted(_known_names())) or "; give a timm model or torchvision/NAME"
-        raise RecipeError(f"backbone {name!r} is unknown{hint}")
-
-
-def _construct(name: str, outputs: int, **settings: Any) -> nn.Module:
-    build = torchvision_network if name.startswith(TORCHVISION) else timm_network
-    try:
-        return build(name, outputs, **settings)
-    except (ValueError, AssertionError, RuntimeError) as error:
-        if isinstance(error, NotImplementedError):
-            raise
-        raise _size_error(name, settings["size"], error) from error
-
-
-def _check_size(network: nn.Module, name: str, channels: int, size: tuple[int, int]) -> None:
-    device = next(network.parameters()).device
-    network.eval()
-    try:
-        with torch.no_grad():
-            output = network(torch.zeros(2, channels, *size, device=device))
-    except NotImplementedError:  # an operation that cannot be sketched: training will tell
-        return
-    except Exception as error:  # families fail in their own ways on a size that they do not take
-        raise _size_error(name, size, error) from error
-    if not isinstance(output, torch.Tensor) or tuple(output.shape) != (2, 1):
-        raise RecipeError(
-            f"{name} does not give one logit per image; choose an image classification backbone"
-        )
-
-
-def _size_error(name: str, size: tuple[int, int], error: Exception) -> RecipeError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return RecipeError(f"{name} does not take images of {size[0]}x{size[1]} pixels: {reason}")
+    return timm
 
 
 def torchvision_network(

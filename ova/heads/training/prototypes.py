@@ -20,9 +20,8 @@ from torch.nn.functional import adaptive_avg_pool2d
 from ova.data.images.store import PixelStore
 from ova.heads.rows import Rows, in_batches, read_batch
 
-_CHUNK = 4096
-_BATCH = 64
-_SIDE = 16
+_DISTANCE_ROWS, _EMBED_ROWS = 4096, 64  # at a time
+_THUMBNAIL_SIDE = 16
 
 Describe = Callable[[Tensor], Tensor]  # pixels (B, C, H, W), values 0..255 -> (B, D)
 
@@ -61,8 +60,8 @@ def _distances(
 ) -> NDArray[np.float64]:
     """Return the distance (N,) of each row to the centre of its own cluster."""
     distances = np.empty(len(vectors))
-    for start in range(0, len(vectors), _CHUNK):
-        part = slice(start, start + _CHUNK)
+    for start in range(0, len(vectors), _DISTANCE_ROWS):
+        part = slice(start, start + _DISTANCE_ROWS)
         distances[part] = np.linalg.norm(vectors[part] - centres[labels[part]], axis=1)
     return distances
 
@@ -78,7 +77,7 @@ def embed(
     """Return (N, D) vectors of rows; `progress` is told the number of rows done."""
     found: NDArray[np.float32] | None = None
     with torch.inference_mode():
-        for part in in_batches(len(rows), _BATCH):
+        for part in in_batches(len(rows), _EMBED_ROWS):
             vectors = describe(read_batch(store, rows.positions[part], device)).float().cpu().numpy()
             if found is None:
                 found = np.empty((len(rows), vectors.shape[1]), np.float32)
@@ -90,7 +89,7 @@ def embed(
 
 def thumbnails(pixels: Tensor) -> Tensor:
     """Return the 16 x 16 grey thumbnail of each image as a vector: (B, C, H, W) -> (B, 256)."""
-    return adaptive_avg_pool2d(pixels.float().mean(1), _SIDE).flatten(1)
+    return adaptive_avg_pool2d(pixels.float().mean(1), _THUMBNAIL_SIDE).flatten(1)
 
 
 def pooled_features(network: nn.Module, classifier: Collection[str], normalise: nn.Module) -> Describe:

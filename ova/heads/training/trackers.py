@@ -18,12 +18,12 @@ from typing import Any, Protocol
 from ova.errors import EnvironmentFault, RecipeError
 from ova.heads.runs import RunFolder
 from ova.heads.training.history import History
-from ova.heads.training.loop import Interrupted
 from ova.heads.training.plan import HeadPlan
 from ova.metrics import Counts
+from ova.progress import Interrupted
 from ova.workspace import Workspace
 
-TRACKERS = ("tensorboard", "mlflow")
+_TRACKERS = ("tensorboard", "mlflow")
 _EXPERIMENT = "ova"
 _COUNTS = ("tp", "fp", "fn", "tn")
 _LONGEST_PARAMETER = 500
@@ -46,8 +46,8 @@ def check_trackers(names: Sequence[str], workspace: Workspace) -> None:
         EnvironmentFault: A library is not installed, or MLflow cannot open its store.
     """
     for name in names:
-        if name not in TRACKERS:
-            raise RecipeError(f"{name!r} is no tracker; choose from {', '.join(TRACKERS)}")
+        if name not in _TRACKERS:
+            raise RecipeError(f"{name!r} is no tracker; choose from {', '.join(_TRACKERS)}")
         if importlib.util.find_spec(name) is None:
             raise EnvironmentFault(f'tracking needs {name}; install it with: pip install "ova[{name}]"')
     if "mlflow" in names:

@@ -13,12 +13,14 @@ from ova.data.files.location import labels_digest
 from ova.heads.calibration.calibrate_run import calibrate_run
 from ova.heads.network.pretrained import WeightsOrigin, is_non_commercial
 from ova.heads.runs import RunFolder, new_run, only_one, run_of_digest, use_run
+from ova.heads.scores import write_scores
 from ova.heads.training.device import choose_device
 from ova.heads.training.history import write_history
-from ova.heads.training.members import Job, assemble, fit_member, initial_network, plan_balances
+from ova.heads.training.members import Job, plan_balances, train_members
 from ova.heads.training.plan import HeadPlan, plan_head
 from ova.heads.training.pos_weight import Balance
-from ova.heads.training.record import make_record, write_all_scores
+from ova.heads.training.probe import fit_probe, is_probe
+from ova.heads.training.record import make_record
 from ova.heads.training.trackers import tracking
 from ova.progress import Watch
 from ova.storage import write_csv, write_json, write_tensors
@@ -94,20 +96,21 @@ def _train(workspace: Workspace, dataset: Dataset, job: Job, balances: list[Bala
     for line in _describe(plan, balances):
         progress.say(f"{plan.name}: {line}")
 
-    fitted, origin = [], None
-    for member, balance in enumerate(balances):
-        network, origin = initial_network(workspace, job, member)
-        if not member and origin.source != "scratch":
-            progress.say(f"{plan.name}: {_describe_weights(origin)}")
-        fitted.append(fit_member(network, job, fitted, balance, watch))
-    assert origin is not None  # noqa: S101 (a plan has at least one member)
-    head = assemble(job, fitted)
-    write_history(run.history, [part.history for part in fitted])
-    write_all_scores(job, head)
-    digest = write_tensors(run.weights, head.tensors(), {"name": plan.name, "label": plan.recipe.label})
-    record = make_record(job, fitted, balances, origin, digest, dataset.recipe)
+    if is_probe(job):
+        trained = fit_probe(workspace, job, balances, dataset.belonging(), watch)
+    else:
+        trained = train_members(workspace, job, balances, watch)
+    if trained.origin.source != "scratch":
+        progress.say(f"{plan.name}: {_describe_weights(trained.origin)}")
+    write_history(run.history, [part.history for part in trained.fitted])
+    write_scores(run.scores, trained.pooled)
+    if trained.test is not None:
+        write_scores(run.test_scores, trained.test)
+    content = trained.head.tensors()
+    digest = write_tensors(run.weights, content, {"name": plan.name, "label": plan.recipe.label})
+    record = make_record(job, trained, balances, digest, dataset.recipe)
     write_json(run.record, record.model_dump(mode="json"))
-    run.forget_members(len(fitted))
+    run.forget_members(len(balances))
 
 
 def _begin_run(workspace: Workspace, dataset: Dataset, plan: HeadPlan) -> RunFolder:

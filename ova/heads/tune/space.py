@@ -14,7 +14,7 @@ from ova.recipes import Settings, check_recipe
 
 AugmentName = Literal["recipe", "none", "light", "strong"]
 BalanceName = Literal["recipe", "weight", "sqrt", "sampler", "focal"]
-BACKBONES = ("resnet10t", "regnetx_002", "regnety_004", "mobilenetv3_small_100")
+_BACKBONES = ("resnet10t", "regnetx_002", "regnety_004", "mobilenetv3_small_100")
 _AUGMENT: dict[str, dict[str, Any]] = {
     "none": {},
     "light": {"flips": True, "shift": 0.05, "brightness": 0.05, "contrast": 0.1},
@@ -80,7 +80,7 @@ class Space:
         self.recipe, self.settings = recipe, settings
         own = recipe.backbone
         tied = own.weights is not None or own.unfreeze_from is not None
-        names = settings.backbones if settings.backbones is not None else () if tied else BACKBONES
+        names = settings.backbones if settings.backbones is not None else () if tied else _BACKBONES
         self.backbones = _distinct([own.name, *names])
         self.sizes = {_text(size): size for size in _sizes(recipe, settings, largest)}
         low, high = settings.learning_rate or (1 / _RATE_REACH, _RATE_REACH)

@@ -20,14 +20,13 @@ from ova.heads.runs import RunFolder, only_one
 from ova.heads.selection import Criterion
 from ova.heads.training.device import choose_device
 from ova.heads.training.history import History
-from ova.heads.training.loop import Interrupted
 from ova.heads.training.plan import HeadPlan, plan_head, store_spec
 from ova.heads.training.trackers import OnEpoch, check_trackers, tracking
 from ova.heads.tune.found import Found, as_trial
 from ova.heads.tune.journal import load_optuna, open_study, study_folder
 from ova.heads.tune.space import Space, SpaceSettings
 from ova.heads.tune.trial import run_trial
-from ova.progress import Watch
+from ova.progress import Interrupted, Watch
 from ova.recipes import load_recipe
 from ova.workspace import Workspace
 

@@ -14,9 +14,9 @@ from ova.heads.network.head import Head
 from ova.heads.runs import RunFolder
 from ova.heads.scores import write_scores
 from ova.heads.selection import HeldOut, measure_held_out
-from ova.heads.training.members import Job, assemble, fit_member, initial_network, plan_balances
+from ova.heads.training.members import Job, plan_balances, train_members
 from ova.heads.training.plan import HeadPlan
-from ova.heads.training.record import pooled_scores
+from ova.heads.training.probe import fit_probe, is_probe
 from ova.heads.training.trackers import OnEpoch
 from ova.progress import Watch
 from ova.workspace import Workspace
@@ -68,12 +68,11 @@ def run_trial(
     parts = {name: part for name, part in plan.parts.items() if name != TEST}
     job = Job.of(replace(plan, parts=parts), dataset, run, device, on_epoch)
     balances = plan_balances(job.plan)[:folds]
-    fitted = []
-    for member, balance in enumerate(balances):
-        network, _ = initial_network(workspace, job, member)
-        fitted.append(fit_member(network, job, fitted, balance, watch))
-    head = assemble(job, fitted)
-    scores = pooled_scores(job, head)
+    if is_probe(job):
+        trained = fit_probe(workspace, job, balances, dataset.belonging(), watch)
+    else:
+        trained = train_members(workspace, job, balances, watch)
+    head, fitted, scores = trained.head, trained.fitted, trained.pooled
     write_scores(run.scores, scores)
     held_out = measure_held_out(
         scores.images,

@@ -17,6 +17,8 @@ from ova.errors import ArtefactError, RecipeError
 from ova.heads.runs import current_run
 from ova.heads.scores import read_scores
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def workspace(make_workspace):

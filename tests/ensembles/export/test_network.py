@@ -60,6 +60,7 @@ def onnx_resize() -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", INPUT_SIZES, ids=str)
 def test_resize_is_the_same_in_numpy_torch_and_onnx(
     size: tuple[int, int], onnx_resize: onnxruntime.InferenceSession
@@ -109,6 +110,7 @@ class Cropped(nn.Module):
         return resize_images(images.permute(0, 3, 1, 2).float(), SIZE, 875)
 
 
+@pytest.mark.slow
 def test_a_crop_is_the_same_in_onnx() -> None:
     free = torch.export.Dim.DYNAMIC
     shapes = ({0: free, 1: free, 2: free},)

@@ -22,6 +22,8 @@ from ova.ensembles.runtime.manifest import METADATA_KEY, read_manifest
 from ova.ensembles.runtime.model import CombinedModel
 from ova.errors import ArtefactError, EnvironmentFault, RecipeError
 
+pytestmark = pytest.mark.slow
+
 
 class Zero(nn.Module):
     """A logit of 0 for every image."""

@@ -11,6 +11,8 @@ from ova.ensembles.export.parity import check_parity
 from ova.ensembles.runtime.model import CombinedModel
 from ova.errors import ArtefactError, DataError, RecipeError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def model(exported) -> CombinedModel:

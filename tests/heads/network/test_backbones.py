@@ -39,6 +39,7 @@ SMALL = (
 SPEC = InputSpec(64, 64, 1, (0.5,), (0.25,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_has_one_logit_and_a_trunk(name: str) -> None:
     channels = 1 + 2 * (FAMILIES.index(name) % 2)

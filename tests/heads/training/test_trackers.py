@@ -16,6 +16,8 @@ from ova.heads.training.trackers import check_trackers, readings
 from ova.metrics import Counts
 from ova.storage import read_csv
 
+pytestmark = pytest.mark.slow
+
 CURVES = {"train/loss": "train_loss", "validation/loss": "validation_loss", "learning_rate": "learning_rate",
           "validation/average_precision": "validation_average_precision"}  # fmt: skip
 

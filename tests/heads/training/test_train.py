@@ -20,10 +20,9 @@ from ova.heads.recipe import read_head_recipe
 from ova.heads.runs import RunFolder, all_runs, current_run
 from ova.heads.scores import read_scores
 from ova.heads.training import loop as fit_module
-from ova.heads.training.loop import Interrupted
 from ova.heads.training.plan import HeadSkipped, store_spec
 from ova.heads.training.train import HeadOutcome, TrainOptions, train_head
-from ova.progress import Watch
+from ova.progress import Interrupted, Watch
 from ova.storage import read_csv
 from ova.workspace import Workspace
 
@@ -87,6 +86,7 @@ VARIANTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_an_interrupted_training_ends_with_the_same_bits(
     make_workspace: Callable[..., Workspace], variant: str
@@ -113,6 +113,7 @@ def test_an_interrupted_training_ends_with_the_same_bits(
     assert not list(resumed.path.glob("checkpoint-*"))
 
 
+@pytest.mark.slow
 def test_another_seed_or_a_lost_optimiser_state_gives_other_bits(
     make_workspace: Callable[..., Workspace], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,6 +130,7 @@ def test_another_seed_or_a_lost_optimiser_state_gives_other_bits(
     assert current_run(forgetful, "spot").read_record().weights_digest != digest
 
 
+@pytest.mark.slow
 def test_a_finished_head_is_kept_and_again_trains_it_to_the_same_weights(
     make_workspace: Callable[..., Workspace],
 ) -> None:
@@ -198,6 +200,7 @@ def test_the_callers_random_numbers_are_left_alone(make_workspace: Callable[...,
     torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_folds_score_every_row_by_a_network_that_did_not_see_it(
     make_workspace: Callable[..., Workspace],
 ) -> None:
