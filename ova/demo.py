@@ -26,21 +26,26 @@ ENSEMBLE = "solar-cell"
 CELLS = 1200
 CELL_SIDE = 96
 DATASET: dict[str, Any] = {"root": "cells", "labels": "data.csv"}
-_FLIPS: dict[str, Any] = {"augment": {"flips": True}, "scoring": {"views": "flips"}}
+# One on a pretrained trunk that stays frozen, with weights that pip has installed; one from scratch.
 HEADS: dict[str, dict[str, Any]] = {
     "crack": {
         "label": "crack",
-        "backbone": {"name": "test_resnet"},
+        "backbone": {
+            "name": "tf_efficientnet_lite0",
+            "pretrained": True,
+            "freeze": True,
+            "pooling": "mean+max",
+        },
         "input": {"size": 96, "channels": 1},
-        "training": {"epochs": 25, "batch_size": 32, "learning_rate": 3e-3, "weight_decay": 0.02},
-        **_FLIPS,
+        "scoring": {"views": "flips"},
     },
     "inactive": {
         "label": "inactive",
         "backbone": {"name": "test_efficientnet"},
         "input": {"size": 64, "channels": 1},
         "training": {"epochs": 35, "batch_size": 32, "learning_rate": 5e-3, "weight_decay": 0.02},
-        **_FLIPS,
+        "augment": {"flips": True},
+        "scoring": {"views": "flips"},
     },
 }
 

@@ -23,7 +23,7 @@ def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer cells and epochs than a user gets: the flow is tested here, the figures in a real run."""
     monkeypatch.setattr(ova.demo, "CELLS", 150)
     heads = {
-        name: {**recipe, "training": {**recipe["training"], "epochs": 2}}
+        name: {**recipe, "training": {**recipe.get("training", {}), "epochs": 2}}
         for name, recipe in ova.demo.HEADS.items()
     }
     monkeypatch.setattr(ova.demo, "HEADS", heads)

@@ -72,13 +72,41 @@ def test_the_shipped_workspace_runs_on_real_cells(shipped: Path, run_cli: Run) -
     assert [set(each["decisions"]) for each in predicted] == [{"crack", "inactive"}] * 2
 
 
+def test_frozen_heads_learn_from_one_reading_and_share_their_trunk(shipped: Path, run_cli: Run) -> None:
+    for name in ("crack", "inactive"):  # smaller than shipped, with the weights that always come along
+        path = shipped / f"heads/{name}.toml"
+        recipe = tomllib.loads(path.read_text())
+        assert recipe["backbone"]["freeze"]
+        recipe["backbone"]["name"], recipe["input"]["size"] = "tf_efficientnet_lite0", 96
+        path.write_text(tomli_w.dumps(recipe))
+    dataset = shipped / "data/dataset.toml"
+    dataset.write_text(f"fraction = 0.4\n{dataset.read_text()}")
+    assert run_cli("-C", shipped, "data", "locate", CELLS)[0] == 0
+    code, _, err = run_cli("-C", shipped, "train", "crack", "inactive", "--device", "cpu")
+    assert code == 0, err
+    assert "apache-2.0" in err
+    assert len(list((shipped / "runs/features").iterdir())) == 1
+    exported = json.loads(run_cli("-C", shipped, "export", "solar-cell", "--json")[1])
+    assert exported["parity"]["decision_flips"] == 0
+    manifest = json.loads((shipped / "runs/ensembles/solar-cell/manifest.json").read_text())
+    trunks = {head["trunk"] for head in manifest["heads"]}
+    assert len(trunks) == 1
+    result = json.loads(run_cli("-C", shipped, "analyse", "solar-cell", "--json")[1])
+    figures = {head["name"]: head["test"] for head in result["heads"]}
+    for figure in figures.values():  # at 96 of 300 pixels: far from the shipped figures, and from chance
+        prior = (figure["tp"] + figure["fn"]) / sum(figure[cell] for cell in ("tp", "fp", "fn", "tn"))
+        assert figure["average_precision"] > 2 * prior
+
+
 def test_pretrained_heads_without_a_network_name_both_ways_out(
     shipped: Path, run_cli: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "no-cache"))
     assert run_cli("-C", shipped, "data", "locate", CELLS)[0] == 0
-    code, _, err = run_cli("-C", shipped, "train", "crack", "--device", "cpu")
+    recipe = {"label": "crack", "backbone": {"name": "resnet18", "pretrained": True}, "input": {"size": 32}}
+    (shipped / "heads/hub.toml").write_text(tomli_w.dumps(recipe))
+    code, _, err = run_cli("-C", shipped, "train", "hub", "--device", "cpu")
     assert code == 3
     told = err.strip().splitlines()[-1]
     assert "pretrained = false" in told

@@ -26,6 +26,7 @@ from ova.data.source import open_source
 from ova.data.tables.texts import Texts
 from ova.ensembles.recipe import Mode
 from ova.errors import RecipeError, first_few
+from ova.heads.network.packages import find_package
 from ova.recipes import check_recipe
 from ova.scaffold.dataset_settings import RawData, data_settings, prefix_of, refuse_among_classes
 from ova.storage import write_bytes
@@ -33,12 +34,8 @@ from ova.workspace import Workspace
 
 _MAX_NAME = 60
 _ALL = "all"
-DEFAULT_HEAD: dict[str, Any] = {
-    "backbone": {"name": "resnet18", "pretrained": True},
-    "input": {"size": 224, "channels": 3},
-    "training": {"epochs": 30, "batch_size": 32, "learning_rate": 5e-4, "weight_decay": 0.05},
-    "augment": {"flips": True},
-}
+# Trunks whose weights come with pip, the better first, and the input size at which that was measured.
+_QUICK_TRUNKS = {"tf_efficientnet_lite2": 300, "tf_efficientnet_lite0": 224}
 
 
 @dataclass(frozen=True)
@@ -108,12 +105,12 @@ def make_workspace(folder: Path, data: RawData) -> Made:
     notes = [*_pooled_notes(recipe), *_copies_notes(settings, recipe, table)]
     names = head_names(table.labels)
     labels = {label: _count(table, label, name) for label, name in names.items()}
-    sets = _named_sets(label_sets(recipe, table))
+    sets, quick = _named_sets(label_sets(recipe, table)), quick_head()
     contents: dict[Path, Mapping[str, Any]] = {} if declared else {workspace.dataset_recipe: settings}
     comments = {} if declared or not notes else {workspace.dataset_recipe: "; ".join(notes)}
     for label, each in labels.items():
         path = workspace.head_recipe(each.head)
-        contents[path] = {"label": label, **DEFAULT_HEAD}
+        contents[path] = {"label": label, **quick}
         comments[path] = f"{each.positives} positives, {each.negatives} negatives, {each.unknown} unknown"
     for name, one in sets.items():
         heads = [names[label] for label in one.labels]
@@ -232,6 +229,16 @@ def head_names(labels: Sequence[str]) -> dict[str, str]:
         taken.add(name)
         names[label] = name
     return names
+
+
+def quick_head() -> dict[str, Any]:
+    """Return the settings of a head that needs no network and no hour: a frozen trunk that is at hand."""
+    name = next((name for name in _QUICK_TRUNKS if find_package(name) is not None), "tf_efficientnet_lite0")
+    return {
+        "backbone": {"name": name, "pretrained": True, "freeze": True, "pooling": "mean+max"},
+        "input": {"size": _QUICK_TRUNKS[name], "channels": 3},
+        "scoring": {"views": "flips"},
+    }
 
 
 def write_recipes(

@@ -13,7 +13,7 @@ from ova.ensembles.recipe import EnsembleRecipe
 from ova.errors import RecipeError
 from ova.heads.recipe import HeadRecipe, step_table
 from ova.recipes import check_recipe, load_recipe
-from ova.scaffold.scaffold import DEFAULT_HEAD
+from ova.scaffold.scaffold import quick_head
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,7 +47,7 @@ def test_the_documented_recipe_is_the_default() -> None:
 
 
 def test_what_init_writes_is_valid() -> None:
-    check_recipe({"label": "x", **DEFAULT_HEAD}, HeadRecipe, "init")
+    check_recipe({"label": "x", **quick_head()}, HeadRecipe, "init")
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from ova.data.images.crop import WHOLE
 from ova.data.images.facts import Decoding, ImageFacts, unchanged
 from ova.data.images.intake import PixelMeasureStore, examine_images
 from ova.data.images.resize import resize_pixels
-from ova.digests import digest_json
+from ova.digests import digest_arrays, digest_json
 from ova.errors import ArtefactError
 from ova.progress import Progress
 from ova.storage import (
@@ -97,6 +97,10 @@ class PixelStore:
             KeyError: The store holds no such image.
         """
         return self._images.find(images)
+
+    def order_digest(self) -> str:
+        """Digest which image is in which row: the same images may have been stored in another order."""
+        return digest_arrays({"row": self._images.row})
 
     def read(self, rows: Sequence[int] | NDArray[np.intp]) -> NDArray[np.uint8]:
         """Read images by row, in any order, from several threads if need be.

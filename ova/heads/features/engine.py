@@ -61,7 +61,7 @@ def fastest_engine(
     except Exception as error:  # whatever the exporter or the runtime make of a family that they do not know
         _log.info("features are computed by torch: %s", (str(error).splitlines() or [""])[0])
         return by_torch
-    agrees = bool(np.abs(found - wanted).max() <= TOLERANCE * max(1.0, float(np.abs(wanted).max())))
+    agrees = bool(np.abs(found - wanted).max() <= TOLERANCE * float(np.abs(wanted).max()))
     return by_onnxruntime if agrees else by_torch
 
 

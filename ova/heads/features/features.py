@@ -53,8 +53,8 @@ class FeatureSpec:
     """Whether one mean over the views is kept (V = 1), or each view of its own."""
 
     def digest(self, store: PixelStore) -> str:
-        """Name of the folder: of these settings and everything in the store."""
-        return digest_json([FEATURE_FORMAT, CHUNK, asdict(self), store.folder.name])
+        """Name of the folder: of these settings and everything in the store, its order too."""
+        return digest_json([FEATURE_FORMAT, CHUNK, asdict(self), store.folder.name, store.order_digest()])
 
 
 def compute_features(
