@@ -241,6 +241,7 @@ def test_name_that_is_no_slug_never_becomes_a_path(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_pyplot_is_never_imported():
     code = "import sys, ova.analysis.head_plots; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -32,6 +32,7 @@ _NEGLIGIBLE = 1e-3
 _MOST_ROWS_BY_NEWTON = 2500
 _MOST_STEPS, _MOST_ITERATIONS = 50, 1000
 _TOLERANCE = 1e-8
+_ROUNDING = 1e-6  # of float32 features, as a share of their size
 _LEAST_VARIANCE = 1e-8  # of a row whose probability is 0 or 1
 
 
@@ -212,8 +213,9 @@ class _Scale:
 
     @classmethod
     def of(cls, features: NDArray[np.float32]) -> _Scale:
-        deviation = features.std(axis=0, dtype=np.float64)
-        return cls(features.mean(axis=0, dtype=np.float64), np.where(deviation > 0, deviation, 1.0))
+        mean, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+        varies = deviation > _ROUNDING * np.abs(mean)  # what is left of a constant is no signal
+        return cls(mean, np.where(varies, deviation, 1.0))
 
     def apply(self, features: NDArray[np.float32]) -> FloatArray:
         return (features - self.mean) / self.deviation

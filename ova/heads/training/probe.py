@@ -25,7 +25,7 @@ from ova.data.split.split import TEST
 from ova.errors import RecipeError
 from ova.heads.features.features import FeatureSpec, compute_features
 from ova.heads.features.logistic import Linear, LogisticFit, fit_logistic
-from ova.heads.network.backbones import sketch, trunk_digest
+from ova.heads.network.backbones import classifier_keys, sketch, trunk_digest
 from ova.heads.network.head import Head, Views
 from ova.heads.network.trunk import classifier_name, part_network
 from ova.heads.recipe import HeadRecipe
@@ -46,13 +46,14 @@ _INNER_FOLDS = 5
 _TURNS = (0, 3, 5, 6)
 
 
-def is_probe(job: Job) -> bool:
+def is_probe(recipe: HeadRecipe) -> bool:
     """Whether a head's trunk stays frozen to the end, below a classifier of one linear layer."""
-    backbone, settings = job.recipe.backbone, job.recipe.input
+    backbone, settings = recipe.backbone, recipe.input
     if not backbone.stays_frozen:
         return False
-    network = sketch(backbone.name, 1, channels=settings.channels, size=settings.shape)
-    return classifier_name(network, job.classifier) is not None
+    shape = {"channels": settings.channels, "size": settings.shape}
+    classifier = classifier_keys(backbone.name, **shape)
+    return classifier_name(sketch(backbone.name, 1, **shape), classifier) is not None
 
 
 def refuse_what_a_probe_cannot(recipe: HeadRecipe) -> None:
@@ -96,7 +97,6 @@ def fit_probe(
         Interrupted: `watch` said so; features are kept.
         OvaError: See its subclasses.
     """
-    refuse_what_a_probe_cannot(job.recipe)
     network, origin = initial_network(workspace, job, 0)
     trunk, layer = part_network(network, job.classifier)
     views = _Views.of(job.recipe)

@@ -19,7 +19,7 @@ from ova.heads.training.history import write_history
 from ova.heads.training.members import Job, plan_balances, train_members
 from ova.heads.training.plan import HeadPlan, plan_head
 from ova.heads.training.pos_weight import Balance
-from ova.heads.training.probe import fit_probe, is_probe
+from ova.heads.training.probe import fit_probe, is_probe, refuse_what_a_probe_cannot
 from ova.heads.training.record import make_record
 from ova.heads.training.trackers import tracking
 from ova.progress import Watch
@@ -78,6 +78,8 @@ def train_head(
         # The label table may have changed where other heads read it.
         _write_origin(workspace, run, dataset, plan)
         return HeadOutcome(name, "kept", run=run.path.name)
+    if is_probe(plan.recipe):
+        refuse_what_a_probe_cannot(plan.recipe)
     balances = plan_balances(plan)
     run = run or _begin_run(workspace, dataset, plan)
     with (
@@ -96,7 +98,7 @@ def _train(workspace: Workspace, dataset: Dataset, job: Job, balances: list[Bala
     for line in _describe(plan, balances):
         progress.say(f"{plan.name}: {line}")
 
-    if is_probe(job):
+    if is_probe(plan.recipe):
         trained = fit_probe(workspace, job, balances, dataset.belonging(), watch)
     else:
         trained = train_members(workspace, job, balances, watch)

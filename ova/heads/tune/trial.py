@@ -16,7 +16,7 @@ from ova.heads.scores import write_scores
 from ova.heads.selection import HeldOut, measure_held_out
 from ova.heads.training.members import Job, plan_balances, train_members
 from ova.heads.training.plan import HeadPlan
-from ova.heads.training.probe import fit_probe, is_probe
+from ova.heads.training.probe import fit_probe, is_probe, refuse_what_a_probe_cannot
 from ova.heads.training.trackers import OnEpoch
 from ova.progress import Watch
 from ova.workspace import Workspace
@@ -68,7 +68,8 @@ def run_trial(
     parts = {name: part for name, part in plan.parts.items() if name != TEST}
     job = Job.of(replace(plan, parts=parts), dataset, run, device, on_epoch)
     balances = plan_balances(job.plan)[:folds]
-    if is_probe(job):
+    if is_probe(plan.recipe):
+        refuse_what_a_probe_cannot(plan.recipe)
         trained = fit_probe(workspace, job, balances, dataset.belonging(), watch)
     else:
         trained = train_members(workspace, job, balances, watch)

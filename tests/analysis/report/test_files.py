@@ -15,6 +15,8 @@ from ova.errors import RecipeError
 from ova.metrics import Counts
 from ova.progress import Silent
 
+pytestmark = pytest.mark.slow
+
 
 def test_all_that_is_shown_lies_beside_the_page_as_tables_and_pictures(made):
     assert made.files[0].name == "report.html"
@@ -65,7 +67,6 @@ def test_a_page_without_its_images_says_so_and_keeps_the_figures(made, tmp_path)
         assert path.read_bytes() == (made.folder / path.name).read_bytes()
 
 
-@pytest.mark.slow
 def test_names_never_become_paths(made, tmp_path):
     analysis, (source,) = made.alone("spot")
     evil = replace(source, evidence=replace(source.evidence, name="../evil"))
@@ -75,7 +76,6 @@ def test_names_never_become_paths(made, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
 def test_the_page_shows_what_the_rule_of_the_ensemble_changes(made, tmp_path):
     plain = made.files[0].read_text(encoding="utf-8")
     for words in ("The rule of the ensemble", "F1 alone", "otherwise"):

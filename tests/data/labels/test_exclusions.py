@@ -102,6 +102,7 @@ NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8).filter(_is
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8).map(str.strip)
 
 
+@pytest.mark.slow
 @given(st.lists(st.builds(Exclusion, NAMES, TEXTS, TEXTS), unique_by=lambda line: line.image, max_size=5))
 def test_any_name_and_reason_survives(tmp_path_factory, lines):
     path = tmp_path_factory.mktemp("list") / "exclude.csv"

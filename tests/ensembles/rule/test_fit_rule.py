@@ -38,6 +38,7 @@ def recipe_of(**settings):
     return EnsembleRecipe(heads=("a", "b", "c"), **settings)
 
 
+@pytest.mark.slow
 def test_by_default_the_heads_decide_alone():
     heads = scored_heads()
     rule = fit_rule(recipe_of(), heads, None)

@@ -20,6 +20,8 @@ from ova.ensembles.runtime.manifest import METADATA_KEY, read_manifest
 from ova.ensembles.runtime.model import CombinedModel, Prediction
 from ova.errors import ArtefactError
 
+pytestmark = pytest.mark.slow
+
 LABELS = ("Resnet", "Inaktiv µ", "Vit")
 
 

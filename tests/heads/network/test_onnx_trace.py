@@ -41,9 +41,7 @@ def test_the_graph_computes_what_the_module_does_for_any_number_of_images(
 ) -> None:
     model, _ = traced
     onnx.checker.check_model(model)
-    assert [dimension.dim_param for dimension in model.graph.input[0].type.tensor_type.shape.dim][
-        0
-    ] == "batch"
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
     assert model.graph.output[0].type.tensor_type.shape.dim[0].dim_param == "batch"
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     for count in (1, 2, 5):

@@ -196,6 +196,7 @@ def test_a_cached_download_needs_no_network(published: Path, monkeypatch: pytest
     assert load(network_of(), "hub").digest == digest_file(published)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [NAME, "torchvision/resnet18"])
 def test_a_fetched_trunk_is_what_the_hub_would_have_given(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
