@@ -26,6 +26,8 @@ sys.path.append(str(Path(__file__).parents[1]))
 
 # The longest of those marked slow: the first to begin, so that no process waits for another at the end.
 _LONG = (
+    "test_onnx_export.py",
+    "test_examples.py",
     "test_digits.py",
     "test_readme.py",
     "test_app.py",

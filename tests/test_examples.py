@@ -17,7 +17,6 @@ from ova.workspace import Workspace
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PROGRAMS = sorted(path.stem for path in EXAMPLES.glob("*.py"))
-WITHOUT_TRAINING = {"calibrate_your_own_classifier"}
 POINTS = {
     "add_a_head": r"'crack': 'kept', 'inactive': 'trained'.*\ncrack weights: .*: the same\ncrack logits: .*: the same\n",
     "calibrate_your_own_classifier": r"at the threshold of ova\nrecall >= 0\.9: test recall ",
@@ -31,16 +30,29 @@ def slow_but(quick: set[str], names: list[str]) -> list[object]:
     return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
-def run_example(name: str, folder: Path) -> str:
+def run_example(name: str, folder: Path, *arguments: Path) -> str:
     """Run a program with the package that is tested; two test processes share the cores."""
     environment = os.environ | {"PYTHONPATH": str(Path(ova.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py")]
+    command = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), *map(str, arguments)]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-@pytest.mark.parametrize("name", slow_but(WITHOUT_TRAINING, PROGRAMS))
+@pytest.mark.slow
+def test_the_example_that_trains_makes_its_point_and_a_model_for_the_one_that_predicts(
+    tmp_path: Path,
+) -> None:
+    made = tmp_path / "cells"
+    printed = run_example("add_a_head", tmp_path, made)
+    assert re.search(POINTS["add_a_head"], printed), printed
+    images = sorted(made.glob("data/cells/images/*.png"))[13:18]
+    exported = made / "runs/ensembles/both"
+    printed = run_example("predict_without_torch", tmp_path, exported, *images)
+    assert re.search(POINTS["predict_without_torch"], printed), printed
+
+
+@pytest.mark.parametrize("name", sorted(set(PROGRAMS) - {"add_a_head", "predict_without_torch"}))
 def test_an_example_runs_and_makes_its_point(name: str, tmp_path: Path) -> None:
     printed = run_example(name, tmp_path)
     assert re.search(POINTS.get(name, r"\S"), printed), printed

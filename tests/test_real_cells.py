@@ -80,7 +80,7 @@ def test_frozen_heads_learn_from_one_reading_and_share_their_trunk(shipped: Path
         recipe["backbone"]["name"], recipe["input"]["size"] = "tf_efficientnet_lite0", 96
         path.write_text(tomli_w.dumps(recipe))
     dataset = shipped / "data/dataset.toml"
-    dataset.write_text(f"fraction = 0.4\n{dataset.read_text()}")
+    dataset.write_text(f"fraction = 0.25\n{dataset.read_text()}")
     assert run_cli("-C", shipped, "data", "locate", CELLS)[0] == 0
     code, _, err = run_cli("-C", shipped, "train", "crack", "inactive", "--device", "cpu")
     assert code == 0, err
@@ -92,10 +92,11 @@ def test_frozen_heads_learn_from_one_reading_and_share_their_trunk(shipped: Path
     trunks = {head["trunk"] for head in manifest["heads"]}
     assert len(trunks) == 1
     result = json.loads(run_cli("-C", shipped, "analyse", "solar-cell", "--json")[1])
-    figures = {head["name"]: head["test"] for head in result["heads"]}
-    for figure in figures.values():  # at 96 of 300 pixels: far from the shipped figures, and from chance
-        prior = (figure["tp"] + figure["fn"]) / sum(figure[cell] for cell in ("tp", "fp", "fn", "tn"))
-        assert figure["average_precision"] > 2 * prior
+    (figure,) = [head["test"] for head in result["heads"] if head["name"] == "crack"]
+    prior = figure["positives"] / (figure["positives"] + figure["negatives"])
+    assert (
+        figure["average_precision"] > 2 * prior
+    )  # at 96 of 300 pixels: far from the shipped figure, and from chance
 
 
 def test_pretrained_heads_without_a_network_name_both_ways_out(

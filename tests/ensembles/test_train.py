@@ -97,7 +97,7 @@ def test_a_head_that_fails_leaves_the_others_done(
 def test_an_exception_nobody_foresaw_is_one_failed_head(
     make_workspace: Callable[..., Workspace], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import ova.heads.training.train as module
+    import ova.heads.training.members as module
 
     original = module.initial_network
 

@@ -117,7 +117,7 @@ def fit_probe(
         fit = _fit_member(job, member, balance, features, views, belonging)
         row = _history_row(job, member, balance, fit, features, views, time.monotonic() - started)
         fits.append(fit)
-        fitted.append(Fitted({}, 1, average_precision_of(row), [row]))
+        fitted.append(Fitted({}, 1, row["validation_average_precision"], [row]))
         watch.progress.advance(job.plan.name, member + 1)
         if watch.should_stop() and member + 1 < len(balances):
             raise Interrupted(f"{job.plan.name}: stopped; run the same command again, its features are kept")
@@ -259,13 +259,10 @@ def _history_row(
         told |= {
             f"{part}_{name}": count for name, count in asdict(Counts.of(rows.labels, logits >= 0)).items()
         }
-        told["validation_average_precision"] = average_precision(rows.labels, logits)
+    told["validation_average_precision"] = average_precision(
+        rows.labels, logits
+    )  # of the part that came last
     return told
-
-
-def average_precision_of(row: HistoryRow) -> float | None:
-    """Return the validation average precision of a row of history."""
-    return row["validation_average_precision"]
 
 
 def _set_classifier(layer: nn.Linear, linear: Linear) -> None:

@@ -205,7 +205,7 @@ def test_the_limit_of_a_file_counts_shared_weights_once(
     heads = on_one_trunk("test_resnet", 10)
     one = sum(tensor.nbytes for tensor in heads[0].head.state_dict().values())
     monkeypatch.setattr(onnx_graph, "MAX_MODEL_BYTES", onnx_graph._ROOM_FOR_GRAPH + one + one // 10)
-    monkeypatch.setattr(onnx_graph, "_trace", lambda *arguments: "traced")
+    monkeypatch.setattr(onnx_graph, "trace_module", lambda *arguments: "traced")
     assert onnx_graph.trace_networks(CombinedNetwork(heads)) == "traced"
 
 

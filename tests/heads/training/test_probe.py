@@ -524,7 +524,6 @@ def test_a_trunk_that_is_trained_too_is_trained_by_epochs(tmp_path: Path, backbo
     assert run.read_record().strengths == ()
     assert len(read_csv(run.history)) == 2
     assert not workspace.features.exists()
-    assert not workspace.head_runs("spot").exists()
 
 
 @pytest.mark.slow
