@@ -26,6 +26,8 @@ def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
         name: {**recipe, "training": {**recipe.get("training", {}), "epochs": 2}}
         for name, recipe in ova.demo.HEADS.items()
     }
+    assert heads["crack"]["backbone"]["freeze"]
+    heads["crack"]["backbone"] = {"name": "test_resnet", "freeze": True}
     monkeypatch.setattr(ova.demo, "HEADS", heads)
 
 

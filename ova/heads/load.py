@@ -43,7 +43,7 @@ def load_head(workspace: Workspace, name: str) -> TrainedHead:
     Raises:
         ArtefactError: Not trained, damaged, or a calibration of other weights.
     """
-    from ova.heads.network.backbones import build_backbone
+    from ova.heads.network.backbones import network_of
 
     run = current_run(workspace, name)
     record = run.read_record()
@@ -55,13 +55,8 @@ def load_head(workspace: Workspace, name: str) -> TrainedHead:
             f"{run.weights} is not the file that {run.record.name} describes; train the head again"
         )
     calibration = read_calibration(run, record)
-    backbone, size = record.recipe.backbone, record.recipe.input.shape
-    channels = record.recipe.input.channels
     with torch.random.fork_rng(devices=[]):  # first weights are drawn, only to be replaced
-        members = [
-            build_backbone(backbone.name, channels=channels, size=size, pooling=backbone.pooling)
-            for _ in range(record.members)
-        ]
+        members = [network_of(record.recipe) for _ in range(record.members)]
     head = Head(members, InputSpec.from_json(record.input), record.recipe.scoring.views)
     head.load_tensors(arrays)
     return TrainedHead(name, record.label, head.eval(), calibration, record.weights_digest, record)

@@ -17,8 +17,10 @@ from ova.data.dataset import open_dataset
 from ova.data.split.split import TEST
 from ova.ensembles.train import train_heads
 from ova.errors import EnvironmentFault, RecipeError
+from ova.heads.network.packages import WEIGHTS_PACKAGES
 from ova.heads.recipe import HeadRecipe, read_head_recipe
 from ova.heads.scores import read_scores
+from ova.heads.training.probe import refuse_what_a_probe_cannot
 from ova.heads.tune.found import Found, Trial
 from ova.heads.tune.space import Space, SpaceSettings
 from ova.heads.tune.study import TuneSettings, search
@@ -200,6 +202,21 @@ def test_choices_around_a_recipe():
         Space(recipe, SpaceSettings(backbones=("resnet999",)))
     with pytest.raises(RecipeError, match="learning_rate is"):
         check_recipe({"learning_rate": [0.1, 0.01]}, SpaceSettings, "test")
+
+
+def test_around_a_frozen_trunk_nothing_is_tried_that_it_would_refuse():
+    text = {"name": "tf_efficientnet_lite0", "pretrained": True, "freeze": True}
+    recipe = check_recipe({"label": "a", "backbone": text, "augment": {"flips": True}}, HeadRecipe, "frozen")
+    space = Space(recipe, SpaceSettings(balance=("weight", "sqrt", "sampler", "focal")))
+    assert space.backbones[0] == "tf_efficientnet_lite0"
+    assert set(space.backbones) == {
+        package.backbone for package in WEIGHTS_PACKAGES
+    }  # the extra `test` has all
+    assert (len(set(space.rates)), len(space.batch_sizes)) == (1, 1)
+    assert (set(space.augment), set(space.balance)) == ({"recipe", "none"}, {"recipe", "sqrt", "sampler"})
+    for augment in space.augment:
+        for balance in space.balance:
+            refuse_what_a_probe_cannot(space.make(space.start() | {"augment": augment, "balance": balance}))
 
 
 def test_a_trial_that_fails_is_told_and_the_search_goes_on(workspace):

@@ -12,14 +12,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ova.digests import digest_arrays, digest_json
 from ova.heads.network.head import Head, Views, all_views
-from ova.heads.network.trunk import part_network
+from ova.heads.network.trunk import classifier_input, part_network
 
 # Equal weights give equal features; the last bits may depend on how a tensor lies in memory.
 _FEATURE_TOLERANCE = 1e-5
@@ -147,15 +146,9 @@ def _features(head: Head) -> Tensor | None:
     network, spec, keys = head.members[0], head.input_spec, _classifier_keys(head)
     if keys is None:
         return None
-    passed: list[Any] = []  # what goes into the classifier, and what comes out
-    layer = network.get_submodule(keys[0].rpartition(".")[0])
-    hook = layer.register_forward_hook(lambda _, given, made: passed.extend([*given, made]))
     noise = torch.randn(1, spec.channels, spec.height, spec.width, generator=torch.Generator().manual_seed(0))
-    try:
-        output = network(noise)
-    finally:
-        hook.remove()
-    if len(passed) != 2 or passed[1] is not output or passed[0].ndim != 2:
+    given, made, output = classifier_input(network, keys[0].rpartition(".")[0], noise)
+    if made is not output or given.ndim != 2:
         return None
     weight, bias = (network.get_parameter(key) for key in keys)
-    return passed[0] if torch.equal(nn.functional.linear(passed[0], weight, bias), output) else None
+    return given if torch.equal(nn.functional.linear(given, weight, bias), output) else None

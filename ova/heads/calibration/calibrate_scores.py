@@ -34,8 +34,8 @@ def calibrate_scores(
 ) -> Calibration:
     """Fit threshold and probabilities on rows that the head was not trained on.
 
-    The threshold is chosen with the line in log odds (MAP-Platt) whatever
-    `ova.heads.calibration.calibrators.choose_calibrator` says about the probabilities.
+    The threshold does not depend on which calibrator the probabilities get: the rule "plugin" and another
+    prior use the line in log odds (MAP-Platt), "auto" a regression of its own, the others the rows alone.
 
     The result does not depend on the order of the rows. With fewer than 5 positives, no negative, or logits
     that are all equal, the default is kept (threshold 0, where the raw sigmoid is 0.5) and `note` says why.

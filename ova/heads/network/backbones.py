@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from ova.heads.recipe import HeadRecipe
+
 
 TORCHVISION = "torchvision/"
 Pooling = Literal["mean", "mean+max"]
@@ -73,6 +75,27 @@ def build_backbone(
     _check_size(sketch(name, 1, **shape), name, **shape)
     rates = {"drop_rate": drop_rate, "drop_path_rate": drop_path_rate}
     return _construct(name, 1, **shape, **rates, **_pooling_of(name, pooling))
+
+
+def network_of(recipe: HeadRecipe, *, to_train: bool = False) -> nn.Module:
+    """Build the untrained network of a head.
+
+    Args:
+        recipe: Of the head.
+        to_train: With the dropout of the recipe, which has no weights and no effect in use.
+
+    Raises:
+        RecipeError: As `build_backbone`.
+    """
+    backbone, settings = recipe.backbone, recipe.input
+    return build_backbone(
+        backbone.name,
+        channels=settings.channels,
+        size=settings.shape,
+        pooling=backbone.pooling,
+        drop_rate=backbone.dropout if to_train else 0.0,
+        drop_path_rate=backbone.drop_path if to_train else 0.0,
+    )
 
 
 def _pooling_of(name: str, pooling: Pooling) -> dict[str, str]:

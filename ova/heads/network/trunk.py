@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Collection
 
-from torch import nn
+from torch import Tensor, nn
 
 from ova.errors import RecipeError
 
@@ -27,6 +27,27 @@ def classifier_name(network: nn.Module, classifier: Collection[str]) -> str | No
     layer = network.get_submodule(name)
     linear = isinstance(layer, nn.Linear) and {f"{name}.weight", f"{name}.bias"} == set(classifier)
     return name if linear else None
+
+
+def classifier_input(network: nn.Module, name: str, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Run a network and return what its classifier takes, what that gives, and what the network gives.
+
+    Args:
+        network: (B, C, H, W) -> (B, 1).
+        name: Of the classifier, one layer.
+        images: (B, C, H, W).
+    """
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    def note(_: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
+        seen.append((given[0], made))
+
+    hook = network.get_submodule(name).register_forward_hook(note)
+    try:
+        output = network(images)
+    finally:
+        hook.remove()
+    return *seen[-1], output
 
 
 def part_network(network: nn.Module, classifier: Collection[str]) -> tuple[nn.Module, nn.Linear]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from ova.data.images.channels import ChannelSums
 from ova.data.images.store import PixelStore
 from ova.data.split.split import TEST
 from ova.errors import ArtefactError
-from ova.heads.network.backbones import build_backbone, classifier_keys
+from ova.heads.network.backbones import classifier_keys, network_of
 from ova.heads.network.head import Head, InputSpec
 from ova.heads.network.pretrained import WeightsOrigin, load_pretrained, pretrained_normalisation
 from ova.heads.recipe import HeadRecipe
@@ -112,14 +112,7 @@ def initial_network(workspace: Workspace, job: Job, member: int) -> tuple[nn.Mod
         source = str(weights_file(workspace, recipe))
     with torch.random.fork_rng(devices=[]):  # the caller's generator is not ours to move
         torch.manual_seed(recipe.training.seed + member)
-        network = build_backbone(
-            backbone.name,
-            channels=recipe.input.channels,
-            size=size,
-            pooling=backbone.pooling,
-            drop_rate=backbone.dropout,
-            drop_path_rate=backbone.drop_path,
-        )
+        network = network_of(recipe, to_train=True)
         origin = load_pretrained(network, backbone.name, source, channels=recipe.input.channels, size=size)
     return network.to(job.device, memory_format=torch.channels_last), origin  # pyright: ignore
 
@@ -141,8 +134,17 @@ class Trained:
     """Of the penalty, per network, where classifiers were fitted on a frozen trunk."""
 
 
-def train_members(workspace: Workspace, job: Job, balances: Sequence[Balance], watch: Watch) -> Trained:
-    """Train the networks of a head one after the other, and score its rows.
+OnWeights = Callable[[WeightsOrigin], None]
+
+
+def train_members(
+    workspace: Workspace,
+    job: Job,
+    balances: Sequence[Balance],
+    watch: Watch,
+    on_weights: OnWeights = lambda origin: None,
+) -> Trained:
+    """Train the networks of a head one after the other, and score its rows; `on_weights` is told first.
 
     Raises:
         OvaError: See its subclasses; what was reached so far is kept.
@@ -150,6 +152,8 @@ def train_members(workspace: Workspace, job: Job, balances: Sequence[Balance], w
     fitted, origin = [], None
     for member, balance in enumerate(balances):
         network, origin = initial_network(workspace, job, member)
+        if member == 0:
+            on_weights(origin)
         fitted.append(_fit_member(network, job, fitted, balance, watch))
     assert origin is not None  # noqa: S101 (a plan has at least one member)
     head = _assemble(job, fitted)
@@ -270,12 +274,7 @@ def _assemble(job: Job, fitted: list[Fitted]) -> Head:
     members = []
     with torch.random.fork_rng(devices=[]):  # first weights are drawn, only to be replaced
         for member in fitted:
-            network = build_backbone(
-                recipe.backbone.name,
-                channels=recipe.input.channels,
-                size=recipe.input.shape,
-                pooling=recipe.backbone.pooling,
-            )
+            network = network_of(recipe)
             network.load_state_dict({name: torch.from_numpy(array) for name, array in member.weights.items()})
             members.append(network)
     head = Head(members, job.spec, recipe.scoring.views)

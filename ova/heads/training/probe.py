@@ -11,8 +11,9 @@ Shape letters: N images of the store, V views, D features, n rows.
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -34,7 +35,7 @@ from ova.heads.scores import Scores
 from ova.heads.training.history import HistoryRow
 from ova.heads.training.loop import Fitted
 from ova.heads.training.losses import validation_loss
-from ova.heads.training.members import Job, Trained, initial_network
+from ova.heads.training.members import Job, OnWeights, Trained, initial_network
 from ova.heads.training.plan import Part
 from ova.heads.training.pos_weight import Balance
 from ova.metrics import Counts, average_precision
@@ -49,19 +50,23 @@ _TURNS = (0, 3, 5, 6)
 def is_probe(recipe: HeadRecipe) -> bool:
     """Whether a head's trunk stays frozen to the end, below a classifier of one linear layer."""
     backbone, settings = recipe.backbone, recipe.input
-    if not backbone.stays_frozen:
-        return False
-    shape = {"channels": settings.channels, "size": settings.shape}
-    classifier = classifier_keys(backbone.name, **shape)
-    return classifier_name(sketch(backbone.name, 1, **shape), classifier) is not None
+    return backbone.stays_frozen and _ends_in_a_line(backbone.name, settings.channels, settings.shape)
+
+
+@functools.cache
+def _ends_in_a_line(name: str, channels: int, size: tuple[int, int]) -> bool:
+    classifier = classifier_keys(name, channels=channels, size=size)
+    return classifier_name(sketch(name, 1, channels=channels, size=size), classifier) is not None
 
 
 def refuse_what_a_probe_cannot(recipe: HeadRecipe) -> None:
-    """Refuse settings that a classifier on a frozen trunk has no use for.
+    """Refuse settings that a classifier on a frozen trunk has no use for; other recipes pass.
 
     Raises:
         RecipeError: Names all of them.
     """
+    if not is_probe(recipe):
+        return
     balance, training = recipe.balance, recipe.training
     plain = AugmentSettings(flips=recipe.augment.flips, quarter_turns=recipe.augment.quarter_turns)
     idle = {
@@ -82,7 +87,12 @@ def refuse_what_a_probe_cannot(recipe: HeadRecipe) -> None:
 
 
 def fit_probe(
-    workspace: Workspace, job: Job, balances: list[Balance], belonging: Mapping[str, str], watch: Watch
+    workspace: Workspace,
+    job: Job,
+    balances: Sequence[Balance],
+    belonging: Mapping[str, str],
+    watch: Watch,
+    on_weights: OnWeights = lambda origin: None,
 ) -> Trained:
     """Fit the classifiers of all folds, and join them to the head that is used.
 
@@ -92,12 +102,14 @@ def fit_probe(
         balances: Of each fold.
         belonging: Image -> name of what the split keeps together (`Dataset.belonging`).
         watch: Told after every chunk of features and every fold, asked as often.
+        on_weights: Told where the first weights came from, before anything is computed.
 
     Raises:
         Interrupted: `watch` said so; features are kept.
         OvaError: See its subclasses.
     """
     network, origin = initial_network(workspace, job, 0)
+    on_weights(origin)
     trunk, layer = part_network(network, job.classifier)
     views = _Views.of(job.recipe)
     features = compute_features(

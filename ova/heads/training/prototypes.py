@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from ova.data.images.store import PixelStore
+from ova.heads.network.trunk import classifier_input
 from ova.heads.rows import Rows, in_batches, read_batch
 
 _DISTANCE_ROWS, _EMBED_ROWS = 4096, 64  # at a time
@@ -100,20 +101,13 @@ def pooled_features(network: nn.Module, classifier: Collection[str], normalise: 
         classifier: Names of the classifier's parameters (`classifier_keys`): those of one layer.
         normalise: What stands before the network.
     """
-    layer = network.get_submodule(sorted(classifier)[0].rpartition(".")[0])
-    seen: list[Tensor] = []
+    layer = sorted(classifier)[0].rpartition(".")[0]
 
     def describe(pixels: Tensor) -> Tensor:
         was_training = network.training
         network.eval()
-        handle = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-        try:
-            network(normalise(pixels))
-        finally:
-            handle.remove()
-            network.train(was_training)
-        features = seen.pop()
-        seen.clear()
+        features, _, _ = classifier_input(network, layer, normalise(pixels))
+        network.train(was_training)
         return features.flatten(2).mean(2) if features.ndim > 2 else features
 
     return describe

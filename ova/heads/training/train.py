@@ -11,12 +11,13 @@ import ova
 from ova.data.dataset import Dataset
 from ova.data.files.location import labels_digest
 from ova.heads.calibration.calibrate_run import calibrate_run
-from ova.heads.network.pretrained import WeightsOrigin, is_non_commercial
+from ova.heads.network.pretrained import WeightsOrigin
+from ova.heads.network.trunks_at_hand import is_non_commercial
 from ova.heads.runs import RunFolder, new_run, only_one, run_of_digest, use_run
 from ova.heads.scores import write_scores
 from ova.heads.training.device import choose_device
 from ova.heads.training.history import write_history
-from ova.heads.training.members import Job, plan_balances, train_members
+from ova.heads.training.members import Job, OnWeights, Trained, plan_balances, train_members
 from ova.heads.training.plan import HeadPlan, plan_head
 from ova.heads.training.pos_weight import Balance
 from ova.heads.training.probe import fit_probe, is_probe, refuse_what_a_probe_cannot
@@ -78,8 +79,7 @@ def train_head(
         # The label table may have changed where other heads read it.
         _write_origin(workspace, run, dataset, plan)
         return HeadOutcome(name, "kept", run=run.path.name)
-    if is_probe(plan.recipe):
-        refuse_what_a_probe_cannot(plan.recipe)
+    refuse_what_a_probe_cannot(plan.recipe)
     balances = plan_balances(plan)
     run = run or _begin_run(workspace, dataset, plan)
     with (
@@ -98,12 +98,11 @@ def _train(workspace: Workspace, dataset: Dataset, job: Job, balances: list[Bala
     for line in _describe(plan, balances):
         progress.say(f"{plan.name}: {line}")
 
-    if is_probe(plan.recipe):
-        trained = fit_probe(workspace, job, balances, dataset.belonging(), watch)
-    else:
-        trained = train_members(workspace, job, balances, watch)
-    if trained.origin.source != "scratch":
-        progress.say(f"{plan.name}: {_describe_weights(trained.origin)}")
+    def on_weights(origin: WeightsOrigin) -> None:
+        if origin.source != "scratch":
+            progress.say(f"{plan.name}: {_describe_weights(origin)}")
+
+    trained = train_networks(workspace, dataset, job, balances, watch, on_weights)
     write_history(run.history, [part.history for part in trained.fitted])
     write_scores(run.scores, trained.pooled)
     if trained.test is not None:
@@ -113,6 +112,24 @@ def _train(workspace: Workspace, dataset: Dataset, job: Job, balances: list[Bala
     record = make_record(job, trained, balances, digest, dataset.recipe)
     write_json(run.record, record.model_dump(mode="json"))
     run.forget_members(len(balances))
+
+
+def train_networks(
+    workspace: Workspace,
+    dataset: Dataset,
+    job: Job,
+    balances: Sequence[Balance],
+    watch: Watch,
+    on_weights: OnWeights = lambda origin: None,
+) -> Trained:
+    """Make the head of a job, by epochs or, where its trunk stays frozen, by fits on cached features.
+
+    Raises:
+        OvaError: See its subclasses; what was reached so far is kept.
+    """
+    if is_probe(job.recipe):
+        return fit_probe(workspace, job, balances, dataset.belonging(), watch, on_weights)
+    return train_members(workspace, job, balances, watch, on_weights)
 
 
 def _begin_run(workspace: Workspace, dataset: Dataset, plan: HeadPlan) -> RunFolder:

@@ -9,12 +9,15 @@ from pydantic import Field, model_validator
 
 from ova.errors import RecipeError
 from ova.heads.network.backbones import classifier_keys
+from ova.heads.network.packages import WEIGHTS_PACKAGES, find_package
 from ova.heads.recipe import HeadRecipe
+from ova.heads.training.probe import is_probe, refuse_what_a_probe_cannot
 from ova.recipes import Settings, check_recipe
 
 AugmentName = Literal["recipe", "none", "light", "strong"]
 BalanceName = Literal["recipe", "weight", "sqrt", "sampler", "focal"]
 _BACKBONES = ("resnet10t", "regnetx_002", "regnety_004", "mobilenetv3_small_100")
+_AT_HAND = tuple(package.backbone for package in WEIGHTS_PACKAGES)
 _AUGMENT: dict[str, dict[str, Any]] = {
     "none": {},
     "light": {"flips": True, "shift": 0.05, "brightness": 0.05, "contrast": 0.1},
@@ -41,7 +44,8 @@ class SpaceSettings(Settings):
     """What is searched; what the recipe itself says is always among the choices."""
 
     backbones: tuple[str, ...] | None = None
-    """As `backbone.name`; four small ones if not given (the recipe's alone if it names `weights`)."""
+    """As `backbone.name`; four small ones if not given, or for a trunk that stays frozen those that pip has
+    brought (the recipe's alone if it names `weights`)."""
     sizes: tuple[int | tuple[int, int], ...] | None = None
     """Input sizes; 3/4 and 3/2 of the recipe's if not given."""
     learning_rate: tuple[float, float] | None = None
@@ -80,7 +84,8 @@ class Space:
         self.recipe, self.settings = recipe, settings
         own = recipe.backbone
         tied = own.weights is not None or own.unfreeze_from is not None
-        names = settings.backbones if settings.backbones is not None else () if tied else _BACKBONES
+        known = tuple(filter(find_package, _AT_HAND)) if own.stays_frozen else _BACKBONES
+        names = settings.backbones if settings.backbones is not None else () if tied else known
         self.backbones = _distinct([own.name, *names])
         self.sizes = {_text(size): size for size in _sizes(recipe, settings, largest)}
         low, high = settings.learning_rate or (1 / _RATE_REACH, _RATE_REACH)
@@ -88,6 +93,8 @@ class Space:
         scale = 1.0 if settings.learning_rate else rate
         self.rates = min(low * scale, rate), max(high * scale, rate)
         self.batch_sizes = _distinct([recipe.training.batch_size, *settings.batch_sizes])
+        if is_probe(recipe):  # a fit without epochs has neither
+            self.rates, self.batch_sizes = (rate, rate), self.batch_sizes[:1]
         self.augment = self._presets("augment", settings.augment, _AUGMENT)
         self.balance = self._presets("balance", settings.balance, _BALANCE)
         for name in self.backbones:
@@ -153,7 +160,8 @@ class Space:
         content = self.recipe.as_toml()
         try:
             mine = check_recipe(content | {section: preset}, HeadRecipe, section)
-        except RecipeError:  # "minority" augmentation and no augmentation, say
+            refuse_what_a_probe_cannot(mine)
+        except RecipeError:  # "minority" augmentation and no augmentation, or a frozen trunk and light
             return False
         return all(mine != check_recipe(content | {section: each}, HeadRecipe, section) for each in others)
 

@@ -14,10 +14,10 @@ from ova.heads.network.head import Head
 from ova.heads.runs import RunFolder
 from ova.heads.scores import write_scores
 from ova.heads.selection import HeldOut, measure_held_out
-from ova.heads.training.members import Job, plan_balances, train_members
+from ova.heads.training.members import Job, plan_balances
 from ova.heads.training.plan import HeadPlan
-from ova.heads.training.probe import fit_probe, is_probe, refuse_what_a_probe_cannot
 from ova.heads.training.trackers import OnEpoch
+from ova.heads.training.train import train_networks
 from ova.progress import Watch
 from ova.workspace import Workspace
 
@@ -68,11 +68,7 @@ def run_trial(
     parts = {name: part for name, part in plan.parts.items() if name != TEST}
     job = Job.of(replace(plan, parts=parts), dataset, run, device, on_epoch)
     balances = plan_balances(job.plan)[:folds]
-    if is_probe(plan.recipe):
-        refuse_what_a_probe_cannot(plan.recipe)
-        trained = fit_probe(workspace, job, balances, dataset.belonging(), watch)
-    else:
-        trained = train_members(workspace, job, balances, watch)
+    trained = train_networks(workspace, dataset, job, balances, watch)
     head, fitted, scores = trained.head, trained.fitted, trained.pooled
     write_scores(run.scores, scores)
     held_out = measure_held_out(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from engines import compute_by_torch
 from filelock import FileLock
 from small import write_workspace
 from torch import nn
@@ -20,7 +21,7 @@ from ova.data.images.store import PixelStore, StoreSpec
 from ova.errors import ArtefactError
 from ova.heads.features import engine as engine_module
 from ova.heads.features import features as features_module
-from ova.heads.features.engine import Engine, fastest_engine
+from ova.heads.features.engine import fastest_engine
 from ova.heads.features.features import FeatureSpec, compute_features
 from ova.heads.network.backbones import build_backbone, classifier_keys
 from ova.heads.network.head import InputSpec, Views, all_views
@@ -64,20 +65,7 @@ def trunk() -> nn.Module:
 @pytest.fixture
 def by_torch(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Compute by torch alone, and note how many images every batch has."""
-    batches: list[int] = []
-
-    def fastest(trunk: nn.Module, spec: InputSpec, device: torch.device, sample: np.ndarray) -> Engine:
-        network = nn.Sequential(engine_module.Normalise(spec.mean, spec.std), trunk).eval()
-        compute = engine_module._torch_engine(network, device)
-
-        def spy(pixels: np.ndarray) -> np.ndarray:
-            batches.append(len(pixels))
-            return compute(pixels)
-
-        return Engine("torch", spy)
-
-    monkeypatch.setattr(features_module, "fastest_engine", fastest)
-    return batches
+    return compute_by_torch(monkeypatch)
 
 
 def compute(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from engines import compute_by_torch
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, confusion_matrix
@@ -21,13 +22,10 @@ from ova.analysis.analyse import analyse_any
 from ova.data.dataset import open_dataset
 from ova.digests import digest_json
 from ova.errors import RecipeError
-from ova.heads.features import engine as engine_module
 from ova.heads.features import features as features_module
-from ova.heads.features.engine import Engine
 from ova.heads.features.logistic import STRENGTHS, fit_logistic
 from ova.heads.load import load_head
 from ova.heads.network.backbones import build_backbone
-from ova.heads.network.head import InputSpec
 from ova.heads.recipe import HeadRecipe, read_head_recipe
 from ova.heads.runs import HeadRecord, RunFolder, current_run
 from ova.heads.scores import Scores, read_scores
@@ -70,21 +68,8 @@ def train(workspace: Workspace, name: str = "spot", **options: Any) -> HeadOutco
 @pytest.fixture(scope="module", autouse=True)
 def batches() -> Iterator[list[int]]:
     """Compute features by torch, which needs no time to prepare itself, and note every batch."""
-    noted: list[int] = []
-
-    def fastest(trunk: nn.Module, spec: InputSpec, device: torch.device, sample: np.ndarray) -> Engine:
-        network = nn.Sequential(engine_module.Normalise(spec.mean, spec.std), trunk).eval()
-        compute = engine_module._torch_engine(network, device)
-
-        def spy(pixels: np.ndarray) -> np.ndarray:
-            noted.append(len(pixels))
-            return compute(pixels)
-
-        return Engine("torch", spy)
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features_module, "fastest_engine", fastest)
-        yield noted
+        yield compute_by_torch(patch)
 
 
 class Trained:
