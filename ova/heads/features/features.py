@@ -1,9 +1,10 @@
 """Features of a frozen trunk for every image of a pixel store, kept in `runs/features/DIGEST/`.
 
 The digest covers trunk, input, cut point, views, and the store with its pixels: heads, folds, later runs and
-`ova tune` that stand on the same trunk read the same folder. In it are `features-00000.safetensors`, ... with
-`CHUNK` images each, in the order of the store, and `index.json`, which is written last. An interrupted
-computation goes on with the first chunk that is missing, to the same bits on a CPU at a fixed thread count.
+`ova tune` that stand on the same trunk read the same folder. In it are `spec.json`, then
+`features-00000.safetensors`, ... with `CHUNK` images each, in the order of the store, and `index.json`, which
+is written last. An interrupted computation goes on with the first chunk that is missing, to the same bits on
+a CPU at a fixed thread count.
 
 Features are float32. Half of that would do for the fit, but the scores that calibrate a head are made of
 them, and a threshold holds in use only if the exported file computes what was calibrated.
@@ -91,7 +92,7 @@ def compute_features(
     place = folder / spec.digest(store)
     index = place / "index.json"
     if not index.is_file():
-        place.mkdir(parents=True, exist_ok=True)
+        write_json(place / "spec.json", asdict(spec))  # makes the folder, and says what it will hold
         with _only_one(place / ".lock", task, watch):
             if not index.is_file():
                 _fill(place, store, trunk, input_spec, spec, task=task, device=device, watch=watch)

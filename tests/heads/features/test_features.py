@@ -18,7 +18,7 @@ from torch import nn
 
 from ova.data.dataset import open_dataset
 from ova.data.images.store import PixelStore, StoreSpec
-from ova.errors import ArtefactError
+from ova.errors import ArtefactError, EnvironmentFault
 from ova.heads.features import engine as engine_module
 from ova.heads.features import features as features_module
 from ova.heads.features.engine import fastest_engine
@@ -298,6 +298,15 @@ def test_a_damaged_index_is_refused(
     index.write_text(content)
     with pytest.raises(ArtefactError, match="remove it and run again"):
         compute(tmp_path, store, trunk)
+
+
+def test_a_folder_that_cannot_be_made_is_a_fault_of_the_environment(
+    tmp_path: Path, store: PixelStore, trunk: nn.Module, by_torch: list[int]
+) -> None:
+    (tmp_path / "features").write_text("in the way")
+    with pytest.raises(EnvironmentFault, match="features"):
+        compute(tmp_path / "features", store, trunk)
+    assert by_torch == []
 
 
 def test_a_second_caller_waits_and_may_be_stopped(
